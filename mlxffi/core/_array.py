@@ -151,7 +151,7 @@ class array(Operators, Methods):
                 raise TypeError(f"dl_device: expected a tuple of two ints, got {dl_device!r}")
             if dl_device != (1, 0):
                 raise BufferError(f"dl_device: expected (1, 0), the CPU, got {dl_device}")
-        versioned = max_version is not None and max_version[0] >= 1
+        versioned = max_version is not None and bool(max_version[0] >= 1)
         lent = native.array_of_bytes(bytes(self), self.shape, self.dtype) if copy else self
         return native.to_capsule(lent, versioned, bool(copy))
 

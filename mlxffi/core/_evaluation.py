@@ -48,7 +48,7 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     others = (dependencies,) if isinstance(dependencies, array) else _sequence("dependencies", dependencies)
     if not arrays:
         raise ArgumentError("[depends] inputs: expected at least one array")
-    made = native.depends(arrays, others)
+    made = abi.depends(arrays, others)
     return made if arrays is inputs else made[0]
 
 

@@ -201,7 +201,7 @@ class _ValueAndGrad(Transformed):
     def _native(self, count: int) -> native.Handle:
         made = self._natives.get(count)
         if made is None:
-            made = self._natives[count] = native.gradient_closure(count)
+            made = self._natives[count] = native.gradient_closure(range(count))
         return made
 
     def _require_scalar(self, value: Any) -> None:

@@ -6,13 +6,16 @@ A row's `core` is the signature of mlx.core's function as its stub has it, witho
   add(a: like, b: like, stream=None)
   divmod(a: like, b: like, stream=None) -> list
 
-`like` marks what may be a Python number or another library's array, `absent` what may be None, `ints` what may be one
-int or several, `key` a key of random numbers; the other conversions follow from the C types. A Python parameter stands
-for the C parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses among
-the rows with the suffixes `_axis` and `_axes`, a `dtype` the one with `_dtype`. An `axis` that the row has and that may
-be None stands for the one of the flattened array, or for all axes where C takes several. A parameter whose C names are
-numbered, as `stride_0` and `stride_1` are, is one int or as many. Where more is made of the arguments than one call
-(`composed`), the signature has the types that do not follow from C's.
+`like` marks what may be a Python number or another library's array, `beside` that or None, in the dtype of the first
+parameter, `absent` what may be None, `ints` what may be one int or several, `key` a key of random numbers, `points` how
+many points a Fourier transform has along its axes, for which None means those of the array, `half` the same of an array
+that is half of a symmetric one; the other conversions follow from the C types. A Python parameter stands for the C
+parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses among the rows
+with the suffixes `_axis` and `_axes`, `axes` the one with `_axes`, a `dtype` the one with `_dtype`. An `axis` that the
+row has and that may be None stands for the one of the flattened array, or for all axes where C takes several; a `dtype`
+of None is that of the first parameter. A parameter whose C names are numbered, as `stride_0` and `stride_1` are, is one
+int or as many. Where more is made of the arguments than one call (`composed`), the signature has the types that do not
+follow from C's.
 """
 
 from __future__ import annotations
@@ -37,12 +40,13 @@ ANNOTATIONS = {
     "const char *": "str", "const int *": "Sequence[int]", "const int64_t *": "Sequence[int]",
     "const mlx_array": "array", "const mlx_vector_array": "Sequence[array]", "const mlx_stream": "StreamOrDevice",
     "const mlx_distributed_group": "Group", "mlx_device": "Device | DeviceType", "mlx_device_type": "DeviceType",
+    "mlx_fft_norm": "str", "mlx_optional_bool": "bool",
 }  # fmt: skip
 WITH_NONE = ("StreamOrDevice",)
 SEVERAL = "int | Sequence[int]"
-MARKS = {"like": "ArrayLike", "ints": SEVERAL, "absent": "", "key": ""}
+MARKS = {"like": "ArrayLike", "beside": "ArrayLike", "ints": SEVERAL, "absent": "", "key": "", "points": "", "half": ""}
 # By the parameter that chooses among rows: how the names of these end.
-CHOOSERS = {"axis": ("_axis", "_axes"), "dtype": ("_dtype",)}
+CHOOSERS = {"axis": ("_axis", "_axes"), "axes": ("_axes",), "dtype": ("_dtype",)}
 SEVERAL_ENDINGS = ("_axes", "_sections")
 # Parameters that have one name in all of Python, by C type.
 NAMED = {"const mlx_stream": "stream"}
@@ -70,7 +74,7 @@ class Given:
 
     @property
     def optional(self) -> bool:
-        return self.default in ("None", *DTYPES) or self.mark == "absent"
+        return self.default in ("None", *DTYPES) or self.mark in ("absent", "beside")
 
 
 def render_all(headers: list[Header], banner: str) -> dict[str, str]:

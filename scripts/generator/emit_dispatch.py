@@ -6,26 +6,15 @@ and a function that calls the C function, or the one of the variants that the ax
 
 from __future__ import annotations
 
-from .emit_abi import GIVE
-from .emit_core import CoreFunction, Given, is_numbered, outs_of
+from collections.abc import Iterator
+
+from .emit_abi import GIVE, HANDLES, READ
+from .emit_core import LISTS, CoreFunction, Given, is_numbered, outs_of
 from .table import Function, Header, Param, functions
 
-# By C type: the letter that reads it, and where it is read to.
-PLAIN = {
-    "const mlx_stream": ("s", "stream"), "const mlx_vector_array": ("v", "vector"), "const char *": ("t", "text")
-}  # fmt: skip
 ARRAYS = "const mlx_array"
 MARKED = {"like": "l", "key": "r"}
-LISTS = ("const int *", "const int64_t *")
-NUMBERS = {"int": "i", "size_t": "u", "uint64_t": "u", "bool": "b", "float": "f", "double": "f"}
-FIELDS = {"i": "integer", "u": "integer", "b": "flag", "f": "number"}
-OPTIONALS = {"mlx_optional_int": ("I", "int", "integer"), "mlx_optional_float": ("F", "float", "number")}
-# By C type: the letter that reads it, and what the call gets.
-OBJECTS = {
-    "const mlx_distributed_group": ("G", "(mlx_distributed_group){{{v}.handle}}"),
-    "mlx_device": ("p", "(mlx_device){{{v}.handle}}"),
-    "mlx_device_type": ("T", "(mlx_device_type){v}.integer"),
-}
+SIZES = ("points", "half")
 ABOUT = "What operations read and call: see dispatch/arguments.h."
 
 
@@ -35,7 +24,7 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     made = [Row(CoreFunction(row, rows)) for row in rows.values() if row.core and not row.composed]
     calls = "\n\n".join(row.definition() for row in made)
     table = "\n".join(row.entry() for row in made)
-    head = f'/* {ABOUT}\n *\n * {banner} */\n\n#include "dispatch/arguments.h"\n'
+    head = f'/* {ABOUT}\n *\n * {banner} */\n\n#include "ops/fft.h"\n'
     text = f"{head}\n{calls}\n\nconst Row generated_rows[] = {{\n{table}\n  {{NULL, NULL, NULL}},\n}};\n"
     return {"operations.c": text}
 
@@ -51,6 +40,7 @@ class Row:
         self.tests: dict[str, None] = {}  # in the order of the parameters
         self.calls = [self._call(row) for row in core.variants]
         self.several = self._call(core.several) if core.several else ""
+        self.tests |= dict.fromkeys(self._sizes())  # which need the axes
 
     def entry(self) -> str:
         letters = "".join(self.letters[name] for name in self.core.given)
@@ -127,41 +117,56 @@ class Row:
         return f"v[{place}].ints[{param.name[-1]}]"
 
     def _one(self, name: str, param: Param) -> str:
-        given, kind = self.core.given[name], param.type
+        given, kind = self.core.given[name], param.type.removeprefix("const ")
         value = f"v[{self.places[name]}]"
-        if kind in PLAIN:
-            letter, field = PLAIN[kind]
-            self._letter(name, letter)
-            return f"{value}.{field}"
-        if kind == ARRAYS:
-            self._letter(name, MARKED.get(given.mark) or ("A" if given.optional else "a"))
-            return f"{value}.array"
-        if kind in OBJECTS:
-            letter, c_text = OBJECTS[kind]
-            self._letter(name, letter)
-            return c_text.format(v=value)
-        if kind in LISTS:
-            every = given.optional and not self.core.chooser
-            if every:  # None for all axes
-                self.tests[f"({value}.given || all_axes(&{value}, v[0].array))"] = None
-            self._letter(name, "x" if every else "N" if given.mark == "ints" else "n")
-            return f"{value}.ints"
-        if kind in OPTIONALS:
-            letter, c_type, field = OPTIONALS[kind]
-            self._letter(name, letter)
-            return f"({kind}){{({c_type}){value}.{field}, {value}.given}}"
+        if param.type in LISTS:
+            return self._list(given, value)
         if kind in ("mlx_dtype", "mlx_optional_dtype"):
             return self._dtype(given, kind, value)
-        if name == self.core.one:
-            self._letter(name, "N")
-        if self.letters.get(name) in ("x", "N"):
-            return f"{value}.ints[0]"
-        if name == "axis" and given.optional and self.core.chooser != name:
-            self.tests[f"({value}.given || flatten(&v[0], v[{self.places['stream']}].stream))"] = None
-            self._letter(name, "I")
-        letter = NUMBERS[kind]
+        if kind == "mlx_fft_norm":
+            self.tests[f"read_norm(&{value})"] = None
+            self._letter(name, "t")
+        elif param.type == ARRAYS:
+            return self._array(given, value)
+        elif kind == "int":
+            return self._int(given, value)
+        letter, text = (HANDLES[kind], f"({kind}){{{{{{v}}.handle}}}}") if kind in HANDLES else READ[param.type]
         self._letter(name, letter)
-        return f"({kind}){value}.{FIELDS[letter]}" if kind != "bool" else f"{value}.flag"
+        return text.format(v=value)
+
+    def _list(self, given: Given, value: str) -> str:
+        if given.optional and given.mark != "ints" and given.name not in self.letters:
+            self.tests[f'!is_one(&{value}, "{given.name}")'] = None
+        if given.mark == "ints" and given.name != "axis" and len(self.core.variants) > 2:
+            self.tests[f"repeat_for(&{value}, &v[{self.places['axis']}])"] = None
+        if given.optional and not self.core.chooser and given.mark not in SIZES:  # None for all axes
+            self.tests[f"({value}.given || all_axes(&{value}, v[0].array))"] = None
+        self._letter(given.name, "x" if given.optional else "N" if given.mark == "ints" else "n")
+        return f"{value}.ints"
+
+    def _array(self, given: Given, value: str) -> str:
+        if given.mark == "beside":
+            self.tests[f"(!{value}.given || beside(&{value}, mlx_array_dtype(v[0].array)))"] = None
+            self._letter(given.name, "o")
+        self._letter(given.name, MARKED.get(given.mark) or ("A" if given.optional else "a"))
+        return f"{value}.array"
+
+    def _int(self, given: Given, value: str) -> str:
+        if given.name == self.core.one:
+            self._letter(given.name, "N")
+        if self.letters.get(given.name) in ("x", "N"):
+            return f"{value}.ints[0]"
+        self._letter(given.name, "I" if given.optional else "i")
+        if given.optional and given.name == "axis" and self.core.chooser != "axis":
+            self.tests[f"({value}.given || flatten(&v[0], v[{self.places['stream']}].stream))"] = None
+        return f"(int){value}.integer"
+
+    def _sizes(self) -> Iterator[str]:
+        """What counts the points along the axes of a Fourier transform where it is not told how many there are."""
+        for name in (name for name, given in self.core.given.items() if given.mark in SIZES):
+            call, axes = ("sizes_along", "axes") if self.letters[name] == "x" else ("size_along", "axis")
+            half = "true" if self.core.given[name].mark == "half" else "false"
+            yield f"{call}(&v[{self.places[name]}], &v[{self.places[axes]}], v[0].array, {half})"
 
     def _letter(self, name: str, letter: str) -> None:
         self.letters.setdefault(name, letter)
@@ -169,7 +174,8 @@ class Row:
     def _dtype(self, given: Given, kind: str, value: str) -> str:
         self._letter(given.name, "D" if given.default else "d")
         if kind == "mlx_optional_dtype":
-            return f"({kind}){{(mlx_dtype){value}.integer, {value}.given}}"
-        if given.default and given.default != "None":
-            return f"(mlx_dtype)({value}.given ? {value}.integer : MLX_{given.default.upper()})"
-        return f"(mlx_dtype){value}.integer"
+            return READ[kind][1].format(v=value)
+        if not given.default or self.core.chooser == given.name:
+            return f"(mlx_dtype){value}.integer"
+        default = "mlx_array_dtype(v[0].array)" if given.default == "None" else f"MLX_{given.default.upper()}"
+        return f"(mlx_dtype)({value}.given ? {value}.integer : {default})"

@@ -4,21 +4,23 @@
 #include "dispatch/operation.h"
 
 /* By hand, and those in generated/. */
-extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
+extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], creation_rows[],
   value_rows[], literal_rows[], update_rows[], exchange_rows[];
-extern const AbiRow abi_rows[];
+extern const AbiRow abi_rows[], closure_rows[], exchange_functions[], literal_functions[], transform_rows[];
 
 /* Those that are none of the above. */
-extern PyMethodDef array_functions[], closure_functions[], configuration_functions[], exchange_functions[],
-  literal_functions[], loan_functions[], operation_functions[], transform_functions[], tree_functions[];
+extern PyMethodDef array_functions[], closure_functions[], configuration_functions[], loan_functions[],
+  operation_functions[], transform_functions[], tree_functions[];
+
+static const AbiRow *const own_rows[] = {closure_rows, exchange_functions, literal_functions, transform_rows};
 
 static PyMethodDef *const functions[] = {
-  array_functions, closure_functions, configuration_functions, exchange_functions, literal_functions,
-  loan_functions,  operation_functions, transform_functions,   tree_functions,
+  array_functions, closure_functions, configuration_functions, loan_functions, operation_functions, transform_functions,
+  tree_functions,
 };
 
 static const Row *const tables[] = {
-  generated_rows, operator_rows, shape_rows,  numeric_rows,  fft_rows, creation_rows,
+  generated_rows, operator_rows, shape_rows,  numeric_rows, creation_rows,
   value_rows,     literal_rows,  update_rows, exchange_rows, NULL,
 };
 
@@ -28,15 +30,23 @@ static bool (*const parts[])(PyObject *module) = {
   init_arrays, init_parts, init_devices, init_handles, init_contexts, init_trees, init_loans, init_closures,
 };
 
+static bool add_abi(PyObject *module) {
+  PyObject *abi = PyModule_New("mlxffi._native.abi");
+  return abi && add_rows(abi, abi_rows) && PyModule_AddObject(module, "abi", abi) == 0;
+}
+
 PyMODINIT_FUNC PyInit__native(void) {
   mlx_set_error_handler(mlxffi_ignore_errors, NULL, NULL);
   PyObject *made = PyModule_Create(&definition);
-  bool done = made && init_operations(tables) && init_abi(made, abi_rows);
+  bool done = made && init_operations(tables) && add_abi(made);
   for (size_t i = 0; done && i < sizeof parts / sizeof *parts; i++) {
     done = parts[i](made);
   }
   for (size_t i = 0; done && i < sizeof functions / sizeof *functions; i++) {
     done = PyModule_AddFunctions(made, functions[i]) == 0;
+  }
+  for (size_t i = 0; done && i < sizeof own_rows / sizeof *own_rows; i++) {
+    done = add_rows(made, own_rows[i]);
   }
 #ifdef Py_GIL_DISABLED
   done = done && !PyUnstable_Module_SetGIL(made, Py_MOD_GIL_NOT_USED);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <structmember.h>
 
 #include "configuration.h"
 #include "dlpack/elements.h"
@@ -42,10 +43,16 @@ void forget_exception(void);
 
 /* --- objects/array.c --- */
 
+/* What an object of ours begins with that may be referred to weakly, and the members of its class that say so. */
 typedef struct {
   PyObject_HEAD
-  mlx_array array; /* empty before there is a value */
   PyObject *weakrefs;
+} Weak;
+extern PyMemberDef weak_members[];
+
+typedef struct {
+  Weak head;
+  mlx_array array;   /* empty before there is a value */
   struct Loan *loan; /* see transforms/loans.c */
   bool updated;      /* in place, since it was made */
 } ArrayOwner;
@@ -194,7 +201,7 @@ void release_dropped(void);
 /* What errors about results call it. */
 #define THE_FUNCTION "the function"
 
-/* A function that is traced now, and by nobody after this: `traced_closure` calls the innermost one of this thread. */
+/* A function that is traced now, and by nobody after this: `traced_closure`, made once, calls the innermost one of this thread. */
 typedef struct Trace {
   PyObject *function;
   bool spread; /* it takes one argument for each array, and may return a single one */
@@ -205,20 +212,11 @@ typedef struct Trace {
 /* A call that traces it stands between these two; they imply the two below. */
 void begin_trace(Trace *trace);
 void end_trace(const Trace *trace);
-mlx_closure traced_closure(void);
+extern mlx_closure traced_closure;
 
 /* A call from Python that keeps the GIL and may run callbacks stands between these two. */
 void begin_call(void);
 void end_call(void);
-
-/* --- transforms/callbacks.c --- */
-
-/* The arrays that a function returned, or its ints. `what` is what errors call that function. */
-bool packed(mlx_vector_array *vector, PyObject *result, const char *what);
-bool packed_ints(mlx_vector_int *vector, PyObject *list);
-
-/* The ints of a list, in memory that PyMem_Free frees. */
-int *listed_ints(PyObject *list, size_t *count);
 
 /* --- what each file with classes or objects of its own adds to the module --- */
 

@@ -1,6 +1,7 @@
 /* Arrays from and for other libraries by DLPack. What comes in is copied, and its capsule stays the exporter's. */
 
 #include "convert/from_python.h"
+#include "dispatch/conversions.h"
 #include "dlpack/exports.h"
 
 #include <string.h>
@@ -25,21 +26,14 @@ static PyObject *capsule_of(mlx_array array, bool versioned, uint64_t flags) {
 }
 
 /* An array, whether the consumer knows DLPack 1.0, and whether the memory is a copy, which it may write to. */
-static PyObject *to_capsule(PyObject *module, PyObject *arguments) {
-  PyObject *object;
-  int versioned, copied;
-  mlx_array own, array, kept;
-  if (!PyArg_ParseTuple(arguments, "O!pp:to_capsule", owner_class, &object, &versioned, &copied)) {
-    return NULL;
-  }
-  own = own_handle((mlx_array){array_of(object)});
-  array = own;
+static PyObject *to_capsule(Value *v) {
+  mlx_array own = own_handle(v[0].array), array = own, kept;
   if (!own.ctx || !compute(&array, &kept)) {
     mlx_array_free(own);
     return NULL;
   }
   mlx_array_free(kept);
-  return capsule_of(own, versioned, copied ? COPIED : READ_ONLY);
+  return capsule_of(own, v[1].flag, v[2].flag ? COPIED : READ_ONLY);
 }
 
 /* None, or the device (1, 0), which is the CPU. */
@@ -171,9 +165,9 @@ static const DLTensor *tensor_of(PyObject *capsule) {
 }
 
 /* The array of what a capsule describes, copied. */
-static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
+static PyObject *from_capsule(Value *v) {
   const mlxffi_error_kind invalid = MLXFFI_ERROR_INVALID_ARGUMENT;
-  const DLTensor *tensor = tensor_of(capsule);
+  const DLTensor *tensor = tensor_of(v[0].object);
   if (!tensor) {
     return refused(invalid, "value: expected a DLPack capsule that nobody has taken");
   }
@@ -222,42 +216,22 @@ static Py_ssize_t bytes_for(const int *shape, Py_ssize_t ndim, mlx_dtype dtype) 
   return bytes;
 }
 
-static PyObject *copied(PyObject *memory, const int *shape, Py_ssize_t ndim, mlx_dtype dtype) {
+/* A contiguous buffer, a shape and a dtype: a copy of the bytes */
+static PyObject *array_of_bytes(Value *v) {
   const void *start;
-  Py_ssize_t bytes, wanted = bytes_for(shape, ndim, dtype);
-  if (PyObject_AsReadBuffer(memory, &start, &bytes)) {
+  Py_ssize_t bytes, wanted = bytes_for(v[1].ints, v[1].count, (mlx_dtype)v[2].integer);
+  if (PyObject_AsReadBuffer(v[0].object, &start, &bytes)) {
     return NULL;
   }
   if (bytes != wanted) {
     return PyErr_Format(PyExc_ValueError, "array_of_bytes(): expected %zd bytes for the shape, got %zd", wanted, bytes);
   }
-  return one(mlx_array_new_data(start, shape, (int)ndim, dtype));
+  return one(mlx_array_new_data(start, v[1].ints, v[1].count, (mlx_dtype)v[2].integer));
 }
 
-/* An array of the bytes of a contiguous buffer, a shape and a Dtype, copied. */
-static PyObject *array_of_bytes(PyObject *module, PyObject *arguments) {
-  PyObject *memory, *sizes, *dtype, *made = NULL;
-  if (!PyArg_ParseTuple(arguments, "OO!O:array_of_bytes", &memory, &PyTuple_Type, &sizes, &dtype)) {
-    return NULL;
-  }
-  Py_ssize_t ndim = PyTuple_Size(sizes);
-  int number = read_dtype(dtype), *shape = PyMem_Malloc((size_t)(ndim + 1) * sizeof *shape);
-  bool read = shape && number >= 0;
-  for (Py_ssize_t i = 0; i < ndim && read; i++) {
-    read = read_int32(&shape[i], PyTuple_GetItem(sizes, i));
-  }
-  if (read) {
-    made = copied(memory, shape, ndim, (mlx_dtype)number);
-  } else {
-    PyErr_Format(PyExc_TypeError, "array_of_bytes(): expected a tuple of ints and a Dtype, got %R and %R", sizes, dtype);
-  }
-  PyMem_Free(shape);
-  return made;
-}
-
-PyMethodDef exchange_functions[] = {
-  {"to_capsule", to_capsule, METH_VARARGS, "A DLPack capsule over the memory of an array."},
-  {"from_capsule", from_capsule, METH_O, "A copy of what a DLPack capsule describes."},
-  {"array_of_bytes", array_of_bytes, METH_VARARGS, "An array with a copy of bytes, a shape and a dtype."},
-  {NULL, NULL, 0, NULL},
+const AbiRow exchange_functions[] = {
+  {{"to_capsule", "abb", to_capsule}, "array,versioned,copied"},
+  {{"from_capsule", "o", from_capsule}, "capsule"},
+  {{"array_of_bytes", "ond", array_of_bytes}, "memory,shape,dtype"},
+  {{NULL, NULL, NULL}, NULL},
 };

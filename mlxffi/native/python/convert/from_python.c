@@ -5,7 +5,7 @@
  * them, and other libraries' objects, are left to Python (core/_convert.py). */
 
 #include "convert/from_python.h"
-#include "dispatch/scalar_promotion.h"
+#include "dispatch/conversions.h"
 
 #include <string.h>
 
@@ -376,23 +376,20 @@ PyObject *array_object(PyObject *value) {
 
 /* A number or a list, and a dtype or None: an array, or None for a list with something else than numbers in it, and for
  * everything else. */
-static PyObject *array_of_numbers(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+static PyObject *array_of_numbers(Value *v) {
   mlx_array made = {0};
-  if (count != 2) {
-    return PyErr_Format(PyExc_TypeError, "array_of_numbers() takes a value and a dtype");
-  }
-  int dtype = arguments[1] == Py_None ? -1 : read_dtype(arguments[1]);
-  if (is_number(arguments[0])) {
-    from_number(&made, arguments[0], dtype);
-  } else if (items_of(arguments[0]).size < 0 || !from_list(&made, arguments[0], dtype)) {
+  int dtype = v[1].given ? (int)v[1].integer : -1;
+  if (is_number(v[0].object)) {
+    from_number(&made, v[0].object, dtype);
+  } else if (items_of(v[0].object).size < 0 || !from_list(&made, v[0].object, dtype)) {
     Py_RETURN_NONE;
   }
   return made.ctx ? one(made) : NULL;
 }
 
-PyMethodDef literal_functions[] = {
-  {"array_of_numbers", FAST(array_of_numbers), "An array of a number or of a list of numbers; None of anything else."},
-  {NULL, NULL, 0, NULL},
+const AbiRow literal_functions[] = {
+  {{"array_of_numbers", "oD", array_of_numbers}, "value,dtype"},
+  {{NULL, NULL, NULL}, NULL},
 };
 
 /* self, val, dtype */

@@ -1,5 +1,6 @@
-/* The functions of the C ABI for Python: `abi.sum_axis(a, axis, keepdims, stream)` is mlx_sum_axis(). They take their
- * arguments by position; those at the end that may be None can be left out. */
+/* Rows as functions of Python: those of the C ABI, such as `abi.sum_axis(a, axis, keepdims, stream)`, which is
+ * mlx_sum_axis(), and others of the module. They take their arguments by position; those at the end that may be None can
+ * be left out. */
 
 #include "dispatch/conversions.h"
 
@@ -23,7 +24,7 @@ static PyObject *row_called(PyObject *self, PyObject *const *arguments, Py_ssize
   return call_converted(row, arguments, count, NULL);
 }
 
-/* --- the module `abi` --- */
+/* --- as functions of a module --- */
 
 static bool add_row(PyObject *module, const AbiRow *row, PyMethodDef *method) {
   PyObject *self = PyCapsule_New((void *)row, NULL, NULL), *function = NULL;
@@ -37,17 +38,15 @@ static bool add_row(PyObject *module, const AbiRow *row, PyMethodDef *method) {
   return added;
 }
 
-bool init_abi(PyObject *module, const AbiRow *rows) {
+bool add_rows(PyObject *module, const AbiRow *rows) {
   size_t count = 0;
   while (rows[count].row.name) {
     count++;
   }
-  static PyMethodDef *methods; /* as long as the process */
-  methods = PyMem_Calloc(count, sizeof *methods);
-  PyObject *abi = methods ? PyModule_New("mlxffi._native.abi") : NULL;
-  bool added = abi != NULL;
+  PyMethodDef *methods = PyMem_Calloc(count, sizeof *methods); /* as long as the process */
+  bool added = methods || PyErr_NoMemory();
   for (size_t i = 0; i < count && added; i++) {
-    added = add_row(abi, &rows[i], &methods[i]);
+    added = add_row(module, &rows[i], &methods[i]);
   }
-  return added && PyModule_AddObject(module, "abi", abi) == 0;
+  return added;
 }

@@ -33,47 +33,30 @@ static bool read_flag(bool *target, PyObject *object) {
   return object == Py_True || object == Py_False;
 }
 
-static int read_items(int *target, PyObject *sequence) {
+static int read_items(void *target, bool wide, PyObject *sequence) {
   bool list = PyList_CheckExact(sequence);
-  Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence);
-  for (Py_ssize_t i = 0; i < size && size <= MOST_INTS; i++) {
-    if (!read_int32(target + i, list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i))) {
+  Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence), most = wide ? MOST_INTS / 2 : MOST_INTS;
+  for (Py_ssize_t i = 0; i < size && size <= most; i++) {
+    PyObject *item = list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i);
+    if (!(wide ? read_int64((int64_t *)target + i, item) : read_int32((int *)target + i, item))) {
       return -1;
     }
   }
-  return size <= MOST_INTS ? (int)size : -1;
+  return size <= most ? (int)size : -1;
 }
 
-int read_ints(int *target, PyObject *sequence) {
+static int read_list(void *target, bool wide, PyObject *sequence) {
   int count = -1;
   if (PyList_CheckExact(sequence) || PyTuple_CheckExact(sequence)) {
     LOCK(sequence)
-    count = read_items(target, sequence);
+    count = read_items(target, wide, sequence);
     UNLOCK
   }
   return count;
 }
 
-static int read_long_items(int64_t *target, PyObject *sequence) {
-  bool list = PyList_CheckExact(sequence);
-  Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence);
-  for (Py_ssize_t i = 0; i < size && size <= MOST_INTS / 2; i++) {
-    if (!read_int64(target + i, list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i))) {
-      return -1;
-    }
-  }
-  return size <= MOST_INTS / 2 ? (int)size : -1;
-}
-
-static bool read_longs(Value *value, PyObject *sequence) {
-  value->longs = value->few_longs;
-  value->count = -1;
-  if (PyList_CheckExact(sequence) || PyTuple_CheckExact(sequence)) {
-    LOCK(sequence)
-    value->count = read_long_items(value->longs, sequence);
-    UNLOCK
-  }
-  return value->count >= 0;
+int read_ints(int *target, PyObject *sequence) {
+  return read_list(target, false, sequence);
 }
 
 static bool read_one_or_more(Value *value, PyObject *object) {
@@ -124,17 +107,28 @@ size_t ints_of(const Value *value) {
   return value->count == ONE_INT ? 1 : (size_t)value->count;
 }
 
+static bool repeat(Value *value, int count) {
+  int one = value->ints[0];
+  bool fits = reserve(value, count);
+  for (int i = 0; fits && i < count; i++) {
+    value->ints[i] = one;
+  }
+  value->count = count;
+  return fits;
+}
+
+bool repeat_for(Value *value, const Value *axes) {
+  return value->count != ONE_INT || !axes->given || axes->count == ONE_INT || repeat(value, axes->count);
+}
+
 bool spread(Value *value, int count, const char *name) {
-  if (value->count != ONE_INT) {
-    if (value->count != count) {
-      PyErr_Format(PyExc_TypeError, "%s: expected an int or %d of them, got %R", name, count, value->object);
-    }
-    return value->count == count;
+  if (value->count == ONE_INT) {
+    return repeat(value, count);
   }
-  for (int i = 1; i < count; i++) {
-    value->ints[i] = value->ints[0];
+  if (value->count != count) {
+    PyErr_Format(PyExc_TypeError, "%s: expected an int or %d of them, got %R", name, count, value->object);
   }
-  return true;
+  return value->count == count;
 }
 
 bool is_inexact(mlx_array array) {
@@ -185,28 +179,13 @@ static bool read_text(Value *value, PyObject *object) {
   return length == size;
 }
 
-/* Of this class and none derived from it: Python looks at those. */
-static bool are_arrays(PyObject *sequence) {
-  bool list = PyList_CheckExact(sequence), all = list || PyTuple_CheckExact(sequence);
-  Py_ssize_t size = !all ? 0 : list ? PyList_Size(sequence) : PyTuple_Size(sequence);
-  for (Py_ssize_t i = 0; i < size && all; i++) {
-    all = is_array(list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i));
-  }
-  return all;
-}
-
 static bool read_vector(Value *value, PyObject *object) {
-  bool all;
-  LOCK(object)
-  all = are_arrays(object);
-  UNLOCK
-  value->vector = (mlx_vector_array){0};
-  if (!all || pack_all(&value->vector, object) != PACKED) {
+  bool plain = PyList_CheckExact(object) || PyTuple_CheckExact(object);
+  value->owned = plain && pack_all(&value->vector, object) == PACKED;
+  if (!value->owned) {
     PyErr_Clear();
-    return false;
   }
-  value->owned = true;
-  return true;
+  return value->owned;
 }
 
 /* Python knows what else may stand for an array. */
@@ -229,6 +208,11 @@ bool array_beside(mlx_array *made, int dtype, PyObject *object) {
     *made = array_by_python(object, dtype);
   }
   return made->ctx;
+}
+
+bool beside(Value *value, int dtype) {
+  value->owned = array_beside(&value->array, dtype, value->object);
+  return value->owned;
 }
 
 /* Numbers among the parameters that may be one become arrays, in the dtype of the array beside them. */
@@ -297,6 +281,7 @@ bool read_value(Value *value, char letter, PyObject *object) {
       return read_array(value, object) || PyFloat_CheckExact(object) || PyLong_CheckExact(object);
     case 'o':
     case 'm':
+      value->array.ctx = NULL; /* see `beside` */
       return true;
     case 'I':
       value->integer = 0;
@@ -326,7 +311,9 @@ bool read_value(Value *value, char letter, PyObject *object) {
     case 'N':
       return read_one_or_more(value, object);
     case 'q':
-      return read_longs(value, object);
+      value->longs = value->few_longs;
+      value->count = read_list(value->longs, true, object);
+      return value->count >= 0;
     case 'D':
       value->integer = 0;
       return !value->given || (value->integer = read_dtype(object)) >= 0;

@@ -74,6 +74,8 @@ bool read_int32(int *target, PyObject *object);
 int read_ints(int *target, PyObject *sequence);
 /* What an object stands for beside an array of a dtype, or, for -1, alone: a new handle; false after an exception. */
 bool array_beside(mlx_array *made, int dtype, PyObject *object);
+/* The same of an object among the arguments, which becomes the value's array. */
+bool beside(Value *value, int dtype);
 /* Whether its elements are floating point or complex. */
 bool is_inexact(mlx_array array);
 /* Whether a parameter got no list of ints but one, which is an error that names it. */
@@ -85,6 +87,8 @@ bool reserve(Value *value, int count);
 bool all_axes(Value *value, mlx_array array);
 /* How many ints a parameter got, one or several. */
 size_t ints_of(const Value *value);
+/* One int becomes as many as there are axes, where there are several. */
+bool repeat_for(Value *value, const Value *axes);
 /* One int for all of `count`, or as many; another number of them is an error, which names the parameter. */
 bool spread(Value *value, int count, const char *name);
 

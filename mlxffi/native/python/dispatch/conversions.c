@@ -41,30 +41,36 @@ static bool refuse_type(const Place *place, const char *wanted, PyObject *object
 
 /* --- numbers --- */
 
+/* The int of Python that stands for an object, a new reference; NULL after an exception. */
+static PyObject *whole(PyObject *object, const Place *place) {
+  PyObject *found = PyNumber_Index(object);
+  if (!found && PyErr_ExceptionMatches(PyExc_TypeError)) {
+    refuse_type(place, "an int", object);
+  }
+  return found;
+}
+
 static bool to_integer(Value *value, const Place *place, int64_t least, int64_t most) {
   int overflow;
-  PyObject *whole = PyNumber_Index(value->object);
-  if (!whole) {
-    return PyErr_ExceptionMatches(PyExc_TypeError) && refuse_type(place, "an int", value->object);
+  PyObject *found = whole(value->object, place);
+  if (!found) {
+    return false;
   }
-  value->integer = PyLong_AsLongLongAndOverflow(whole, &overflow);
+  value->integer = PyLong_AsLongLongAndOverflow(found, &overflow);
   bool fits = !overflow && value->integer >= least && value->integer <= most;
   if (!fits) {
-    refuse(place, told.misfit, most == INT32_MAX ? "an int of 32 bits" : "an int of 64 bits", whole);
+    refuse(place, told.misfit, most == INT32_MAX ? "an int of 32 bits" : "an int of 64 bits", found);
   }
-  Py_DECREF(whole);
+  Py_DECREF(found);
   return fits;
 }
 
 /* One of as many bits as C's, without a sign. */
 static bool to_natural(Value *value, const Place *place) {
-  PyObject *whole = PyNumber_Index(value->object);
-  if (!whole) {
-    return PyErr_ExceptionMatches(PyExc_TypeError) && refuse_type(place, "an int", value->object);
-  }
-  value->integer = (int64_t)PyLong_AsUnsignedLongLong(whole);
-  bool fits = !PyErr_Occurred() || refuse(place, told.misfit, "an int from 0 to 2**64 - 1", whole);
-  Py_DECREF(whole);
+  PyObject *found = whole(value->object, place);
+  value->integer = found ? (int64_t)PyLong_AsUnsignedLongLong(found) : 0;
+  bool fits = found && (!PyErr_Occurred() || refuse(place, told.misfit, "an int from 0 to 2**64 - 1", found));
+  Py_XDECREF(found);
   return fits;
 }
 
@@ -74,11 +80,6 @@ static bool to_number(Value *value, const Place *place) {
     return PyErr_ExceptionMatches(PyExc_TypeError) && refuse_type(place, "a number", value->object);
   }
   return true;
-}
-
-static bool to_flag(Value *value, const Place *place) {
-  value->flag = value->object == Py_True;
-  return value->flag || value->object == Py_False || refuse_type(place, "a bool", value->object);
 }
 
 /* --- lists --- */
@@ -305,7 +306,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
       return to_natural(value, place);
     case 'B':
     case 'b':
-      return to_flag(value, place);
+      return refuse_type(place, "a bool", value->object);
     case 'F':
     case 'f':
       return to_number(value, place);
@@ -445,19 +446,18 @@ static bool needs_arrays(const AbiRow *row, PyObject *const *arguments, Py_ssize
 static PyObject *call_with(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count, const Value *rest,
                            PyObject *likes) {
   Value values[MOST_PARAMETERS];
-  int parameters = (int)strcspn(row->row.letters, "*"), read = 0, next = 0;
+  int read = 0, next = 0;
   bool fit = true;
-  while (fit && read < parameters) {
+  for (char letter; fit && (letter = row->row.letters[read]) && letter != '*'; read++) {
     PyObject *argument = read < count ? arguments[read] : Py_None;
-    if (likes && is_operand(row->row.letters[read])) {
+    if (likes && is_operand(letter)) {
       PyObject *array = PyTuple_GetItem(likes, next++);
-      argument = row->row.letters[read] == 'l' ? array : argument;
+      argument = letter == 'l' ? array : argument;
     }
     fit = convert_value(&values[read], row, read, argument);
-    read++;
   }
   if (rest) {
-    values[parameters] = *rest;
+    values[read] = *rest;
   }
   PyObject *result = fit ? row->row.call(values) : NULL;
   free_values(values, row->row.letters, read);

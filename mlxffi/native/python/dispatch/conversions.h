@@ -1,4 +1,4 @@
-/* The arguments of functions of the ABI. */
+/* Arguments that are not read as they lie, and the functions of a module that take them. */
 
 #ifndef MLXFFI_CONVERSIONS_H
 #define MLXFFI_CONVERSIONS_H
@@ -10,8 +10,8 @@ typedef struct {
   const char *parameters; /* their names, between commas */
 } AbiRow;
 
-/* The module `abi` of functions over rows, the last of which has no name. */
-bool init_abi(PyObject *module, const AbiRow *rows);
+/* Adds functions over rows, the last of which has no name. */
+bool add_rows(PyObject *module, const AbiRow *rows);
 
 /* A new list of what is in a sequence; NULL, without an exception, for anything else. */
 PyObject *sequence_list(PyObject *object);

@@ -6,7 +6,6 @@
 #include "dispatch/conversions.h"
 
 #include <string.h>
-#include <structmember.h>
 
 /* In the limited API from 3.12 on, with the meaning that they have had since 3.9. */
 #ifndef Py_TPFLAGS_HAVE_VECTORCALL

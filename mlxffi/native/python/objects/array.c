@@ -9,9 +9,13 @@
 #include "native.h"
 
 #include <string.h>
-#include <structmember.h>
 
 PyObject *owner_class;
+
+PyMemberDef weak_members[] = {
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(Weak, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
 
 PyObject *added_class(PyObject *module, const char *name, PyType_Spec *spec) {
   PyObject *type = immortal(PyType_FromSpec(spec));
@@ -132,7 +136,7 @@ static void owner_dealloc(PyObject *self) {
   if (owner->loan) {
     end_loan(owner->loan);
   }
-  free_object(self, owner->weakrefs);
+  free_object(self, owner->head.weakrefs);
 }
 
 /* --- between the two layers: as integers --- */
@@ -237,11 +241,6 @@ static PyGetSetDef properties[] = {
   {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyMemberDef members[] = {
-  {"__weaklistoffset__", T_PYSSIZET, offsetof(ArrayOwner, weakrefs), READONLY, NULL},
-  {NULL, 0, 0, 0, NULL},
-};
-
 static PyMethodDef methods[] = {
   {"_own", owner_own, METH_O | METH_CLASS, "An instance that owns a handle, given as an int; 0 stands for an error, which is raised."},
   {"_mlxffi_share", owner_share, METH_NOARGS, "A new handle of the same array as an int, which the receiver owns."},
@@ -260,7 +259,7 @@ static PyType_Slot slots[] = {
   {Py_bf_releasebuffer, take_back_buffer},
   {Py_tp_doc, "The owner of an mlx_array, which is freed with it."},
   {Py_tp_dealloc, owner_dealloc},
-  {Py_tp_members, members},
+  {Py_tp_members, weak_members},
   {Py_tp_methods, methods},
   {Py_tp_getset, properties},
   {0, NULL},

@@ -2,8 +2,6 @@
 
 #include "native.h"
 
-#include <stddef.h>
-#include <structmember.h>
 
 typedef struct {
   PyObject_HEAD

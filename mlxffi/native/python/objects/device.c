@@ -3,20 +3,15 @@
 
 #include "native.h"
 
-#include <stddef.h>
-#include <structmember.h>
-
 typedef struct {
-  PyObject_HEAD
+  Weak head;
   mlx_device device; /* empty until it is needed */
   int type, index;   /* type: in the C enum */
-  PyObject *weakrefs;
 } DeviceOwner;
 
 typedef struct {
-  PyObject_HEAD
+  Weak head;
   mlx_stream stream;
-  PyObject *weakrefs;
 } StreamOwner;
 
 static PyObject *device_owner, *stream_owner;
@@ -130,7 +125,7 @@ static void device_dealloc(PyObject *object) {
   if (self->device.ctx) {
     mlx_device_free(self->device);
   }
-  free_object(object, self->weakrefs);
+  free_object(object, self->head.weakrefs);
 }
 
 static PyObject *device_type(PyObject *self, void *unused) {
@@ -167,11 +162,6 @@ static PyGetSetDef device_properties[] = {
   {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyMemberDef device_members[] = {
-  {"__weaklistoffset__", T_PYSSIZET, offsetof(DeviceOwner, weakrefs), READONLY, NULL},
-  {NULL, 0, 0, 0, NULL},
-};
-
 static PyType_Slot device_slots[] = {
   {Py_tp_init, device_init},
   {Py_tp_dealloc, device_dealloc},
@@ -179,7 +169,7 @@ static PyType_Slot device_slots[] = {
   {Py_tp_richcompare, device_compare},
   {Py_tp_hash, hash_of_object},
   {Py_tp_getset, device_properties},
-  {Py_tp_members, device_members},
+  {Py_tp_members, weak_members},
   {0, NULL},
 };
 
@@ -212,7 +202,7 @@ static void stream_dealloc(PyObject *object) {
   if (self->stream.ctx) {
     mlx_stream_free(self->stream);
   }
-  free_object(object, self->weakrefs);
+  free_object(object, self->head.weakrefs);
 }
 
 static PyObject *stream_device(PyObject *self, void *unused) {
@@ -257,11 +247,6 @@ static PyGetSetDef stream_properties[] = {
   {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyMemberDef stream_members[] = {
-  {"__weaklistoffset__", T_PYSSIZET, offsetof(StreamOwner, weakrefs), READONLY, NULL},
-  {NULL, 0, 0, 0, NULL},
-};
-
 static PyType_Slot stream_slots[] = {
   {Py_tp_init, stream_init},
   {Py_tp_dealloc, stream_dealloc},
@@ -269,7 +254,7 @@ static PyType_Slot stream_slots[] = {
   {Py_tp_richcompare, stream_compare},
   {Py_tp_hash, hash_of_object},
   {Py_tp_getset, stream_properties},
-  {Py_tp_members, stream_members},
+  {Py_tp_members, weak_members},
   {0, NULL},
 };
 

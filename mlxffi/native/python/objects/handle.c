@@ -2,13 +2,9 @@
 
 #include "objects/handle.h"
 
-#include <stddef.h>
-#include <structmember.h>
-
 typedef struct {
-  PyObject_HEAD
+  Weak head;
   void *ctx;
-  PyObject *weakrefs;
   char kind;
 } Handle;
 
@@ -67,22 +63,17 @@ void *group_of(PyObject *object) {
 static void handle_dealloc(PyObject *object) {
   Handle *self = (Handle *)object;
   free_handle(self->kind, self->ctx);
-  free_object(object, self->weakrefs);
+  free_object(object, self->head.weakrefs);
 }
 
 static PyObject *handle_repr(PyObject *object) {
   return PyUnicode_FromFormat("<%s>", handle_name(((Handle *)object)->kind));
 }
 
-static PyMemberDef members[] = {
-  {"__weaklistoffset__", T_PYSSIZET, offsetof(Handle, weakrefs), READONLY, NULL},
-  {NULL, 0, 0, 0, NULL},
-};
-
 static PyType_Slot slots[] = {
   {Py_tp_dealloc, handle_dealloc},
   {Py_tp_repr, handle_repr},
-  {Py_tp_members, members},
+  {Py_tp_members, weak_members},
   {0, NULL},
 };
 

@@ -4,8 +4,6 @@
 #include "native.h"
 
 #include <pythread.h>
-#include <stddef.h>
-#include <structmember.h>
 
 /* A block that is running. */
 typedef struct Block {

@@ -41,23 +41,11 @@ static PyObject *arange(Value *v) {
 
 /* shape, vals, dtype, stream: an array keeps its own dtype, and a float beside complex64 is one of float32 */
 static PyObject *full(Value *v) {
-  mlx_array made = {0}, filling = {0};
-  if (!array_beside(&filling, v[2].given ? (int)v[2].integer : -1, v[1].object)) {
+  mlx_array made = {0};
+  if (!beside(&v[1], v[2].given ? (int)v[2].integer : -1)) {
     return NULL;
   }
-  mlx_full(&made, v[0].ints, ints_of(&v[0]), filling, mlx_array_dtype(filling), v[3].stream);
-  mlx_array_free(filling);
-  return one(made);
-}
-
-/* a, vals, dtype, stream */
-static PyObject *full_like(Value *v) {
-  mlx_array made = {0}, filling = {0}, a = v[0].array;
-  if (!array_beside(&filling, -1, v[1].object)) {
-    return NULL;
-  }
-  mlx_full_like(&made, a, filling, v[2].given ? (mlx_dtype)v[2].integer : mlx_array_dtype(a), v[3].stream);
-  mlx_array_free(filling);
+  mlx_full(&made, v[0].ints, ints_of(&v[0]), v[1].array, mlx_array_dtype(v[1].array), v[3].stream);
   return one(made);
 }
 
@@ -86,7 +74,6 @@ static PyObject *tri(Value *v) {
 const Row creation_rows[] = {
   {"arange", "mmmmms", arange},
   {"full", "NoDs", full},
-  {"full_like", "aoDs", full_like},
   {"eye", "iIiDs", eye},
   {"tri", "iIiDs", tri},
   {NULL, NULL, NULL},

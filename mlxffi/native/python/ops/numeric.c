@@ -11,27 +11,12 @@
 
 /* condition, x, y, stream */
 static PyObject *where(Value *v) {
-  mlx_array made = {0}, condition = {0};
-  if (!array_beside(&condition, MLX_BOOL, v[0].object)) {
+  mlx_array made = {0};
+  if (!beside(&v[0], MLX_BOOL)) {
     return NULL;
   }
-  mlx_where(&made, condition, v[1].array, v[2].array, v[3].stream);
-  mlx_array_free(condition);
+  mlx_where(&made, v[0].array, v[1].array, v[2].array, v[3].stream);
   return one(made);
-}
-
-/* a, a_min, a_max, stream */
-static PyObject *clip(Value *v) {
-  mlx_array made = {0}, low = {0}, high = {0}, a = v[0].array;
-  int dtype = mlx_array_dtype(a);
-  bool read = (!v[1].given || array_beside(&low, dtype, v[1].object)) &&
-              (!v[2].given || array_beside(&high, dtype, v[2].object));
-  if (read) {
-    mlx_clip(&made, a, low, high, v[3].stream);
-  }
-  mlx_array_free(low);
-  mlx_array_free(high);
-  return read ? one(made) : NULL;
 }
 
 /* --- scans that take no dtype --- */
@@ -62,17 +47,22 @@ static PyObject *trace(Value *v) {
 
 /* --- sums of products --- */
 
+/* What is in a sequence of two; false after an exception. */
+static bool convert_two(Value *first, Value *second, char letter, const char *function, const char *name, PyObject *two) {
+  PyObject *items[] = {PySequence_GetItem(two, 0), PySequence_GetItem(two, 1)};
+  bool read = items[0] && items[1] && convert_object(first, letter, function, name, items[0]) &&
+              convert_object(second, letter, function, name, items[1]);
+  Py_XDECREF(items[0]);
+  Py_XDECREF(items[1]);
+  return read;
+}
+
 /* The two lists of axes of a list; false after an exception. */
 static bool read_axes(Value *first, Value *second, PyObject *axes) {
   if (PySequence_Size(axes) != 2) {
     return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[tensordot] axes must be a list of two lists.");
   }
-  PyObject *items[] = {PySequence_GetItem(axes, 0), PySequence_GetItem(axes, 1)};
-  bool read = items[0] && items[1] && convert_object(first, 'n', "tensordot", "axes", items[0]) &&
-              convert_object(second, 'n', "tensordot", "axes", items[1]);
-  Py_XDECREF(items[0]);
-  Py_XDECREF(items[1]);
-  return read;
+  return convert_two(first, second, 'n', "tensordot", "axes", axes);
 }
 
 /* a, b, axes, stream */
@@ -94,17 +84,18 @@ static PyObject *tensordot(Value *v) {
 
 /* --- convolutions --- */
 
+static bool is_list(PyObject *object) {
+  return PyList_Check(object) || PyTuple_Check(object);
+}
+
 /* One list or int for both sides, or a pair of lists; false after an exception. */
 static bool read_padding(Value *low, Value *high, PyObject *padding) {
-  bool pair = (PyList_Check(padding) || PyTuple_Check(padding)) && PySequence_Size(padding) == 2;
-  PyObject *before = pair ? PySequence_GetItem(padding, 0) : Py_NewRef(padding);
-  PyObject *after = pair ? PySequence_GetItem(padding, 1) : Py_NewRef(padding);
-  pair = pair && (PyList_Check(before) || PyTuple_Check(before));
-  bool read = before && after && convert_object(low, 'N', "conv_general", "padding", pair ? before : padding) &&
-              convert_object(high, 'N', "conv_general", "padding", pair ? after : padding);
-  Py_XDECREF(before);
-  Py_XDECREF(after);
-  return read;
+  const char *function = "conv_general", *name = "padding";
+  PyObject *first = is_list(padding) && PySequence_Size(padding) == 2 ? PySequence_GetItem(padding, 0) : NULL;
+  bool pair = first && is_list(first);
+  Py_XDECREF(first);
+  return pair ? convert_two(low, high, 'N', function, name, padding)
+              : convert_object(low, 'N', function, name, padding) && convert_object(high, 'N', function, name, padding);
 }
 
 /* input, weight, stride, padding, kernel_dilation, input_dilation, groups, flip, stream */
@@ -241,7 +232,6 @@ static PyObject *cross_entropy(Value *v) {
 const Row numeric_rows[] = {
   {"fast_cross_entropy", "aas", cross_entropy},
   {"where", "olls", where},
-  {"clip", "aoos", clip},
   {"cumsum method", "aIbbs", cumsum},
   {"cumprod method", "aIbbs", cumprod},
   {"trace", "aiiiDs", trace},

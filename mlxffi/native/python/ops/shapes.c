@@ -32,49 +32,6 @@ static PyObject *transpose_by_rest(Value *v) {
   return read ? one(made) : NULL;
 }
 
-/* a, axes, stream */
-static PyObject *transpose_axes(Value *v) {
-  mlx_array made = {0};
-  if (is_one(&v[1], "axes")) {
-    return NULL;
-  }
-  if (v[1].given) {
-    mlx_transpose_axes(&made, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
-  } else {
-    mlx_transpose(&made, v[0].array, v[2].stream);
-  }
-  return one(made);
-}
-
-/* The same shift for each of several axes. */
-static bool repeat(Value *shift, int count) {
-  int by = shift->ints[0];
-  bool fits = reserve(shift, count);
-  for (int i = 0; fits && i < count; i++) {
-    shift->ints[i] = by;
-  }
-  shift->count = count;
-  return fits;
-}
-
-/* a, shift, axis, stream */
-static PyObject *roll(Value *v) {
-  mlx_array made = {0}, a = v[0].array;
-  Value *shift = &v[1], *axis = &v[2];
-  bool several = axis->given && axis->count != ONE_INT;
-  if (several && shift->count == ONE_INT && !repeat(shift, axis->count)) {
-    return NULL;
-  }
-  if (!axis->given) {
-    mlx_roll(&made, a, shift->ints, ints_of(shift), v[3].stream);
-  } else if (several) {
-    mlx_roll_axes(&made, a, shift->ints, ints_of(shift), axis->ints, ints_of(axis), v[3].stream);
-  } else {
-    mlx_roll_axis(&made, a, shift->ints, ints_of(shift), axis->ints[0], v[3].stream);
-  }
-  return one(made);
-}
-
 /* The strides of rows one after the other; false after an exception. */
 static bool row_major(Value *strides, const int *shape, int ndim) {
   int64_t stride = 1;
@@ -195,12 +152,11 @@ static PyObject *put_along_axis(Value *v) {
 /* a, size, return_index, return_inverse, return_counts, fill_value, stream: one array, or a tuple of several */
 static PyObject *unique(Value *v) {
   mlx_vector_array made = {0};
-  mlx_array filling = {0}, a = v[0].array, first = {0};
-  if (v[5].given && !array_beside(&filling, mlx_array_dtype(a), v[5].object)) {
+  mlx_array a = v[0].array, first = {0};
+  if (v[5].given && !beside(&v[5], mlx_array_dtype(a))) {
     return NULL;
   }
-  mlx_unique(&made, a, (int)v[1].integer, v[2].flag, v[3].flag, v[4].flag, filling, v[6].stream);
-  mlx_array_free(filling);
+  mlx_unique(&made, a, (int)v[1].integer, v[2].flag, v[3].flag, v[4].flag, v[5].array, v[6].stream);
   if (!made.ctx || mlx_vector_array_size(made) > 1) {
     return tupled(made);
   }
@@ -334,17 +290,11 @@ static PyObject *broadcast_shapes(Value *v) {
 
 /* --- margins --- */
 
+/* What stands before and after the elements of each axis. */
 typedef struct {
-  Value low, high, axes;
+  Value low, high;
   PyObject *width;
 } Margins;
-
-static void set_margins(Margins *margins, int first, int count, int low, int high) {
-  for (int i = first; i < first + count; i++) {
-    margins->low.ints[i] = low;
-    margins->high.ints[i] = high;
-  }
-}
 
 static bool not_pairs(const Margins *margins) {
   if (!PyErr_Occurred()) {
@@ -353,85 +303,80 @@ static bool not_pairs(const Margins *margins) {
   return false;
 }
 
+/* One int or two for some axes. */
+static bool set_margins(Margins *margins, int first, int count, const Value *ints) {
+  size_t given = ints_of(ints);
+  if (given != 1 && given != 2) {
+    return not_pairs(margins);
+  }
+  for (int i = first; i < first + count; i++) {
+    margins->low.ints[i] = ints->ints[0];
+    margins->high.ints[i] = ints->ints[given - 1];
+  }
+  return true;
+}
+
 /* A pair for each axis, or one for all. */
 static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
   int size = (int)PyList_Size(pairs);
   bool fit = true;
   for (int i = 0; i < size && fit; i++) {
     Value pair;
-    fit = convert_object(&pair, 'n', "pad", "pad_width", PyList_GetItem(pairs, i)) && pair.count == 2;
-    if (fit && i < ndim) {
-      set_margins(margins, i, size == 1 ? ndim : 1, pair.ints[0], pair.ints[1]);
-    }
+    fit = convert_object(&pair, 'n', "pad", "pad_width", PyList_GetItem(pairs, i)) &&
+          (pair.count == 2 ? i >= ndim || set_margins(margins, i, size == 1 ? ndim : 1, &pair) : not_pairs(margins));
     free_values(&pair, "n", 1);
   }
   if (fit && size != 1 && size != ndim) {
     return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[pad] expected %d pairs, got %d", ndim, size);
   }
-  return fit || not_pairs(margins);
+  return fit;
 }
 
-/* One int or two for all axes. */
-static bool read_all(Margins *margins, const Value *ints, int ndim) {
-  size_t count = ints_of(ints);
-  bool fit = count == 1 || count == 2;
-  if (fit) {
-    set_margins(margins, 0, ndim, ints->ints[0], ints->ints[count - 1]);
-  }
-  return fit || not_pairs(margins);
-}
-
-/* The same, or pairs. */
-static bool read_list(Margins *margins, PyObject *list, int ndim) {
+static bool are_pairs(PyObject *list) {
   PyObject *first = PyList_Size(list) ? PyList_GetItem(list, 0) : NULL;
-  if (!first || PyList_Check(first) || PyTuple_Check(first) || (PySequence_Check(first) && PySequence_Size(first) >= 0)) {
-    return read_pairs(margins, list, ndim);
-  }
+  bool pairs = !first || PyList_Check(first) || PyTuple_Check(first) || (PySequence_Check(first) && PySequence_Size(first) >= 0);
   PyErr_Clear();
-  Value ints;
-  bool fit = convert_object(&ints, 'n', "pad", "pad_width", list) && read_all(margins, &ints, ndim);
-  free_values(&ints, "n", 1);
-  return fit || not_pairs(margins);
+  return pairs;
 }
 
-/* Of a list, or of ints that have been read. */
-static PyObject *padded(Value *v, PyObject *list, const Value *ints, mlx_array filling) {
-  mlx_array made = {0}, a = v[0].array;
-  Margins margins;
-  int ndim = (int)mlx_array_ndim(a);
-  size_t count = (size_t)ndim;
-  margins.width = v[1].object;
-  bool read = room(&margins.low, ndim) & room(&margins.high, ndim) & room(&margins.axes, ndim);
-  read = read && all_axes(&margins.axes, a) && (list ? read_list(&margins, list, ndim) : read_all(&margins, ints, ndim));
-  if (read) {
-    mlx_pad(&made, a, margins.axes.ints, count, margins.low.ints, count, margins.high.ints, count, filling, v[2].text,
-            v[4].stream);
+/* Ints for all axes, or pairs. */
+static bool read_margins(Margins *margins, int ndim) {
+  Value ints;
+  bool plain = read_value(&ints, 'N', margins->width) && ints.count;
+  PyObject *list = plain ? NULL : sequence_list(margins->width);
+  bool pairs = list && are_pairs(list), read = false;
+  if (pairs) {
+    read = read_pairs(margins, list, ndim);
+  } else if (plain || (!PyErr_Occurred() && convert_object(&ints, 'N', "pad", "pad_width", list ? list : margins->width))) {
+    read = set_margins(margins, 0, ndim, &ints);
   }
-  free_values(&margins.low, "n", 1);
-  free_values(&margins.high, "n", 1);
-  free_values(&margins.axes, "n", 1);
-  return read ? one(made) : NULL;
+  free_values(&ints, "N", 1);
+  Py_XDECREF(list);
+  return read;
 }
 
 /* a, pad_width, mode, constant_values, stream */
 static PyObject *pad(Value *v) {
-  mlx_array filling = {0};
-  Value width;
-  bool ints = read_value(&width, 'N', v[1].object) && width.count;
-  PyObject *list = ints ? NULL : sequence_list(v[1].object);
-  bool read = ints || (!PyErr_Occurred() && (list || convert_object(&width, 'N', "pad", "pad_width", v[1].object)));
-  read = read && array_beside(&filling, mlx_array_dtype(v[0].array), v[3].object);
-  PyObject *result = read ? padded(v, list, &width, filling) : NULL;
-  mlx_array_free(filling);
-  Py_XDECREF(list);
-  return result;
+  mlx_array made = {0}, a = v[0].array;
+  Margins margins = {.width = v[1].object};
+  Value axes;
+  int ndim = (int)mlx_array_ndim(a);
+  size_t count = (size_t)ndim;
+  bool read = room(&margins.low, ndim) & room(&margins.high, ndim) & room(&axes, ndim);
+  read = read && all_axes(&axes, a) && read_margins(&margins, ndim) && beside(&v[3], mlx_array_dtype(a));
+  if (read) {
+    mlx_pad(&made, a, axes.ints, count, margins.low.ints, count, margins.high.ints, count, v[3].array, v[2].text,
+            v[4].stream);
+  }
+  free_values(&margins.low, "n", 1);
+  free_values(&margins.high, "n", 1);
+  free_values(&axes, "n", 1);
+  return read ? one(made) : NULL;
 }
 
 const Row shape_rows[] = {
   {"reshape by rest", "as*", reshape_by_rest},
   {"transpose by rest", "as*", transpose_by_rest},
-  {"transpose", "axs", transpose_axes},
-  {"roll", "aNxs", roll},
   {"as_strided", "axous", as_strided},
   {"take", "aoIs", take},
   {"put_along_axis", "aaaIs", put_along_axis},

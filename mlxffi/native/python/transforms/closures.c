@@ -6,6 +6,7 @@
  * all where the interpreter shuts down, which reads as a failure.
  */
 
+#include "dispatch/conversions.h"
 #include "objects/handle.h"
 
 #include <pthread.h>
@@ -149,6 +150,15 @@ static PyObject *called(PyObject *function, PyObject *first, PyObject *second, P
   return result;
 }
 
+/* The arrays that a function returned. `what` is what errors call that function. */
+static bool packed(mlx_vector_array *vector, PyObject *result, const char *what) {
+  Packing packing = pack_all(vector, result);
+  if (packing == OTHERS) {
+    refused(MLXFFI_ERROR_OTHER, "%s must return an array, or a list or tuple of arrays", what);
+  }
+  return packing == PACKED;
+}
+
 static bool answer(mlx_vector_array *res, PyObject *result, const char *what) {
   bool done = result && packed(res, result, what);
   Py_XDECREF(result);
@@ -178,6 +188,17 @@ static int call_forward_rule(mlx_vector_array *res, const mlx_vector_array prima
   const Function *function = payload;
   IN_PYTHON(answer(res, called(function_of(function), share_all(primals), share_all(tangents),
                                int_tuple(argnums, (Py_ssize_t)argnums_num)), "the jvp rule"))
+}
+
+static bool packed_ints(mlx_vector_int *vector, PyObject *list) {
+  Value ints;
+  bool read = convert_object(&ints, 'n', "the vmap rule", "axes", list);
+  if (read) {
+    *vector = mlx_vector_int_new_data(ints.ints, ints_of(&ints));
+    read = vector->ctx || raise_last_error();
+  }
+  free_values(&ints, "n", 1);
+  return read;
 }
 
 /* A vectorisation rule returns a tuple of its outputs and of a list of their axes. */
@@ -262,29 +283,20 @@ static int call_traced(mlx_vector_array *res, const mlx_vector_array inputs, voi
   IN_PYTHON(answer(res, called_traced(trace, inputs), trace->what))
 }
 
-/* Made once, when the module is imported; an empty one stands for an error, which is raised. */
-mlx_closure traced_closure(void) {
-  static mlx_closure made;
-  if (!made.ctx) {
-    made = mlx_closure_new_func_payload(&call_traced, NULL, NULL);
-    if (!made.ctx) {
-      raise_last_error();
-    }
-  }
-  return made;
-}
+mlx_closure traced_closure;
 
 /* --- the module's part --- */
 
-static PyObject *closures_make(PyObject *module, PyObject *arguments) {
-  int named = false;
-  PyObject *function;
-  if (!PyArg_ParseTuple(arguments, "O|p:closure", &function, &named)) {
-    return NULL;
-  }
-  void *made = named ? new_closure_kwargs(function).ctx : new_closure(function).ctx;
-  return made ? new_handle(named ? 'K' : 'C', made) : NULL;
+/* A function of arrays, and whether it takes a dict of named ones too; or a weak reference to one. */
+static PyObject *closure(Value *v) {
+  void *made = v[1].flag ? new_closure_kwargs(v[0].object).ctx : new_closure(v[0].object).ctx;
+  return made ? new_handle(v[1].flag ? 'K' : 'C', made) : NULL;
 }
+
+const AbiRow closure_rows[] = {
+  {{"closure", "oB", closure}, "function,named"},
+  {{NULL, NULL, NULL}, NULL},
+};
 
 static PyObject *closures_living(PyObject *module, PyObject *unused) {
   release_dropped();
@@ -298,13 +310,13 @@ static PyObject *closures_stop(PyObject *module, PyObject *unused) {
 }
 
 PyMethodDef closure_functions[] = {
-  {"closure", closures_make, METH_VARARGS, "A Handle of a closure over a function of arrays, and of a dict of named ones, or over what a weak reference leads to."},
   {"living_functions", closures_living, METH_NOARGS, "How many functions closures refer to."},
   {"stop_callbacks", closures_stop, METH_NOARGS, "Let no callback enter Python from now on."},
   {NULL, NULL, 0, NULL},
 };
 
+/* Before anybody counts native objects. */
 bool init_closures(PyObject *module) {
-  /* Made here, before anybody counts native objects. */
-  return traced_closure().ctx;
+  traced_closure = mlx_closure_new_func_payload(&call_traced, NULL, NULL);
+  return traced_closure.ctx || raise_last_error();
 }

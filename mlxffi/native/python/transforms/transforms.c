@@ -1,51 +1,11 @@
-/* Calls of C that take functions of Python, or trees of arrays: a list of arrays goes in and comes out, and nothing on
- * the way goes through cffi.
+/* Calls of C that take functions of Python, or lists of arrays, as functions of the module (see dispatch/arguments.h).
  *
  * They keep the GIL, for they only build graphs, and no lock is held while a function of Python runs. What evaluates
  * gives the GIL up.
  */
 
+#include "dispatch/conversions.h"
 #include "objects/handle.h"
-
-/* --- arguments --- */
-
-static bool has(const char *name, Py_ssize_t count, Py_ssize_t wanted) {
-  if (count == wanted) {
-    return true;
-  }
-  return PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments, got %zd", name, wanted, count);
-}
-
-/* Tells what is wrong with what should be a list or tuple of arrays. */
-static void refuse(PyObject *arrays) {
-  Py_ssize_t size = PySequence_Size(arrays);
-  for (Py_ssize_t i = 0; i < size; i++) {
-    PyObject *item = PySequence_GetItem(arrays, i);
-    bool fit = item && PyObject_TypeCheck(item, (PyTypeObject *)owner_class);
-    if (item && !fit) {
-      PyErr_Format(PyExc_TypeError, "expected arrays, got %R", Py_TYPE(item));
-    }
-    Py_XDECREF(item);
-    if (!fit) {
-      return;
-    }
-  }
-  if (size >= 0) {
-    raise_empty();
-  }
-}
-
-/* The arrays of a list or tuple as a new vector. */
-static bool take(mlx_vector_array *vector, PyObject *arrays) {
-  Packing packing = pack_all(vector, arrays);
-  if (packing == OTHERS) {
-    refuse(arrays);
-  }
-  if (packing != PACKED) {
-    vector->ctx = NULL;
-  }
-  return packing == PACKED;
-}
 
 /* --- results --- */
 
@@ -79,145 +39,86 @@ typedef int Product(mlx_vector_array *, mlx_vector_array *, const mlx_closure, c
                     const mlx_vector_array);
 
 /* A function that takes its inputs one by one, the inputs, and one array beside each input or output. */
-static PyObject *product(Product *call, const char *what, PyObject *const *arguments, Py_ssize_t count) {
-  mlx_closure traced = traced_closure();
-  mlx_vector_array inputs = {0}, beside = {0}, outputs = {0}, products = {0};
-  PyObject *pair = NULL;
-  if (traced.ctx && has(what, count, 3) && take(&inputs, arguments[1]) && take(&beside, arguments[2])) {
-    Trace trace = {arguments[0], true, what, NULL};
-    begin_trace(&trace);
-    int failed = call(&outputs, &products, traced, inputs, beside);
-    end_trace(&trace);
-    pair = pair_of(failed, outputs, products);
-  }
-  mlx_vector_array_free(inputs);
-  mlx_vector_array_free(beside);
-  return pair;
+static PyObject *product(Product *call, const char *what, Value *v) {
+  mlx_vector_array outputs = {0}, products = {0};
+  Trace trace = {v[0].object, true, what, NULL};
+  begin_trace(&trace);
+  int failed = call(&outputs, &products, traced_closure, v[1].vector, v[2].vector);
+  end_trace(&trace);
+  return pair_of(failed, outputs, products);
 }
 
-static PyObject *transforms_vjp(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  return product(&mlx_vjp, "[vjp] the function", arguments, count);
+static PyObject *vjp(Value *v) {
+  return product(&mlx_vjp, "[vjp] the function", v);
 }
 
-static PyObject *transforms_jvp(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  return product(&mlx_jvp, "[jvp] the function", arguments, count);
+static PyObject *jvp(Value *v) {
+  return product(&mlx_jvp, "[jvp] the function", v);
 }
 
-/* What differentiates whatever is traced by the first so many arrays. */
-static PyObject *transforms_gradient_closure(PyObject *module, PyObject *number) {
-  mlx_closure traced = traced_closure();
+/* What differentiates whatever is traced, by the arrays in those places. */
+static PyObject *gradient_closure(Value *v) {
   mlx_closure_value_and_grad made = {0};
-  size_t count = PyLong_AsSize_t(number);
-  int *argnums = PyErr_Occurred() ? NULL : PyMem_Malloc(count * sizeof *argnums);
-  for (size_t i = 0; argnums && i < count; i++) {
-    argnums[i] = (int)i;
-  }
-  if (!traced.ctx || !argnums) {
-    return PyErr_Occurred() ? NULL : PyErr_NoMemory();
-  }
-  mlx_value_and_grad(&made, traced, argnums, count);
-  PyMem_Free(argnums);
+  mlx_value_and_grad(&made, traced_closure, v[0].ints, ints_of(&v[0]));
   return new_handle('W', made.ctx);
 }
 
 /* A function of a list of arrays, the closure that differentiates whatever is traced, and the inputs. */
-static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  mlx_vector_array inputs, values = {0}, gradients = {0};
-  if (!has("value_and_grad", count, 3)) {
-    return NULL;
-  }
-  mlx_closure_value_and_grad native = {handle_of('W', arguments[1])};
-  if (!native.ctx) {
-    return PyErr_Format(PyExc_TypeError, "value_and_grad(): expected what gradient_closure gives");
-  }
-  if (!take(&inputs, arguments[2])) {
-    return NULL;
-  }
-  Trace trace = {arguments[0], false, THE_FUNCTION, NULL};
+static PyObject *value_and_grad(Value *v) {
+  mlx_vector_array values = {0}, gradients = {0};
+  Trace trace = {v[0].object, false, THE_FUNCTION, NULL};
   begin_trace(&trace);
-  int failed = mlx_closure_value_and_grad_apply(&values, &gradients, native, inputs);
+  int failed = mlx_closure_value_and_grad_apply(&values, &gradients, (mlx_closure_value_and_grad){v[1].handle}, v[2].vector);
   end_trace(&trace);
-  mlx_vector_array_free(inputs);
   return pair_of(failed, values, gradients);
 }
 
 /* --- vectorisation --- */
 
-/* Slices of inputs, and what the function made of them. */
-typedef struct {
-  mlx_vector_array inputs, slices, outputs;
-  int *in_axes, *out_axes;
-  size_t in_num, out_num;
-} Vectorised;
-
-static int trace_slices(Vectorised *part, mlx_closure traced, PyObject *function) {
-  Trace trace = {function, false, THE_FUNCTION, NULL};
-  begin_trace(&trace);
-  int failed = mlx_detail_vmap_trace(&part->slices, &part->outputs, traced, part->inputs, part->in_axes, part->in_num);
-  end_trace(&trace);
-  return failed;
-}
-
-static PyObject *vectorised(Vectorised *part, mlx_closure traced, PyObject *const *arguments) {
+/* What becomes of the slices of inputs that were traced, and of what the function made of them. */
+static PyObject *replaced_slices(Value *v, mlx_vector_array slices, mlx_vector_array outputs) {
   mlx_vector_array result = {0};
-  if (trace_slices(part, traced, arguments[0])) {
-    return raise_failure();
+  Value out_axes;
+  PyObject *list = NULL;
+  if (convert_object(&out_axes, 'n', "vmap", "out_axes", v[3].object)) {
+    begin_call();
+    int failed = mlx_detail_vmap_replace(&result, v[1].vector, slices, outputs, v[2].ints, ints_of(&v[2]),
+                                         out_axes.ints, ints_of(&out_axes));
+    end_call();
+    list = list_of(failed, result);
   }
-  part->out_axes = listed_ints(arguments[3], &part->out_num);
-  if (!part->out_axes) {
-    return NULL;
-  }
-  begin_call();
-  int failed = mlx_detail_vmap_replace(&result, part->inputs, part->slices, part->outputs, part->in_axes, part->in_num,
-                                       part->out_axes, part->out_num);
-  end_call();
-  return list_of(failed, result);
+  free_values(&out_axes, "n", 1);
+  return list;
 }
 
 /* A function, its inputs and their axes, and a list which the function fills with the axes of its outputs. */
-static PyObject *transforms_vmap(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  Vectorised part = {0};
-  PyObject *list = NULL;
-  mlx_closure traced = traced_closure();
-  if (!traced.ctx || !has("vmap", count, 4)) {
-    return NULL;
-  }
-  part.in_axes = listed_ints(arguments[2], &part.in_num);
-  if (part.in_axes && take(&part.inputs, arguments[1])) {
-    list = vectorised(&part, traced, arguments);
-  }
-  PyMem_Free(part.in_axes);
-  PyMem_Free(part.out_axes);
-  mlx_vector_array_free(part.inputs);
-  mlx_vector_array_free(part.slices);
-  mlx_vector_array_free(part.outputs);
+static PyObject *vmap(Value *v) {
+  mlx_vector_array slices = {0}, outputs = {0};
+  Trace trace = {v[0].object, false, THE_FUNCTION, NULL};
+  begin_trace(&trace);
+  int failed = mlx_detail_vmap_trace(&slices, &outputs, traced_closure, v[1].vector, v[2].ints, ints_of(&v[2]));
+  end_trace(&trace);
+  PyObject *list = failed ? raise_failure() : replaced_slices(v, slices, outputs);
+  mlx_vector_array_free(slices);
+  mlx_vector_array_free(outputs);
   return list;
 }
 
 /* One axis for each array of a list, counted from the front, where each has so many more. None where one has it not, or
  * where this is no int. */
-static PyObject *transforms_same_axis(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  if (!has("same_axis", count, 3)) {
-    return NULL;
+static PyObject *same_axis(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  int axis, more;
+  if (count != 3 || !PyList_Check(arguments[0]) || !read_int32(&more, arguments[2])) {
+    return PyErr_Format(PyExc_TypeError, "same_axis() takes a list of arrays, an axis and an int");
   }
-  if (!PyList_Check(arguments[0]) || !PyLong_CheckExact(arguments[1])) {
-    Py_RETURN_NONE;
-  }
-  long axis = PyLong_AsLong(arguments[1]), more = PyLong_AsLong(arguments[2]);
-  if (PyErr_Occurred()) {
-    PyErr_Clear();
-    Py_RETURN_NONE;
-  }
-  PyObject *axes = PyList_New(0);
-  for (Py_ssize_t i = 0; axes && i < PyList_Size(arguments[0]); i++) {
+  PyObject *axes = read_int32(&axis, arguments[1]) ? PyList_New(0) : Py_NewRef(Py_None);
+  for (Py_ssize_t i = 0; axes && axes != Py_None && i < PyList_Size(arguments[0]); i++) {
     mlx_array array = {array_of(PyList_GetItem(arguments[0], i))};
-    long ndim = array.ctx ? (long)mlx_array_ndim(array) + more : -1;
-    if (ndim < 0 || axis < -ndim || axis >= ndim) {
+    int ndim = array.ctx ? (int)mlx_array_ndim(array) + more : -1;
+    if (axis < -ndim || axis >= ndim) {
       Py_DECREF(axes);
-      PyErr_Clear();
-      Py_RETURN_NONE;
-    }
-    if (append_new(axes, PyLong_FromLong(axis < 0 ? axis + ndim : axis))) {
+      axes = Py_NewRef(Py_None);
+    } else if (append_new(axes, PyLong_FromLong(axis < 0 ? axis + ndim : axis))) {
       Py_CLEAR(axes);
     }
   }
@@ -226,142 +127,104 @@ static PyObject *transforms_same_axis(PyObject *module, PyObject *const *argumen
 
 /* --- closures that are applied --- */
 
-/* What a closure makes of the arrays of a list. */
-static PyObject *applied(mlx_closure closure, PyObject *arrays) {
-  mlx_vector_array inputs, outputs = {0};
-  if (!take(&inputs, arrays)) {
-    return NULL;
-  }
+/* What a closure makes of some arrays. */
+static PyObject *applied(mlx_closure closure, mlx_vector_array inputs) {
+  mlx_vector_array outputs = {0};
   begin_call();
   int failed = mlx_closure_apply(&outputs, closure, inputs);
   end_call();
-  mlx_vector_array_free(inputs);
   return list_of(failed, outputs);
 }
 
 /* A closure, and its inputs. */
-static PyObject *transforms_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  if (!has("apply", count, 2)) {
-    return NULL;
-  }
-  mlx_closure closure = {handle_of('C', arguments[0])};
-  if (!closure.ctx) {
-    return PyErr_Format(PyExc_TypeError, "apply(): expected a closure");
-  }
-  return applied(closure, arguments[1]);
+static PyObject *apply(Value *v) {
+  return applied((mlx_closure){v[0].handle}, v[1].vector);
 }
 
-/* What a transformed closure makes of some arrays. Both closures are given up: the graph keeps what it needs. */
-static PyObject *applied_once(int failed, mlx_closure transformed, PyObject *arrays) {
-  PyObject *list = failed ? raise_last_error() : applied(transformed, arrays);
+/* What a transformed closure makes of some arrays. It is given up: the graph keeps what it needs. */
+static PyObject *applied_once(int failed, mlx_closure transformed, mlx_vector_array inputs) {
+  PyObject *list = failed ? raise_last_error() : applied(transformed, inputs);
   mlx_closure_free(transformed);
   return list;
 }
 
 /* A function, and its inputs. */
-static PyObject *transforms_checkpoint(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  if (!has("checkpoint", count, 2)) {
-    return NULL;
-  }
-  mlx_closure transformed = {0}, function = new_closure(arguments[0]);
+static PyObject *checkpoint(Value *v) {
+  mlx_closure transformed = {0}, function = new_closure(v[0].object);
   if (!function.ctx) {
     return NULL;
   }
   int failed = mlx_checkpoint(&transformed, function);
   mlx_closure_free(function);
-  return applied_once(failed, transformed, arguments[1]);
-}
-
-typedef struct {
-  mlx_closure function;
-  mlx_closure_custom reverse;
-  mlx_closure_custom_jvp forward;
-  mlx_closure_custom_vmap vectorised;
-} Rules;
-
-/* From a function and its three rules, of which each may be None. */
-static bool make_rules(Rules *rules, PyObject *const *functions) {
-  rules->function = new_closure(functions[0]);
-  if (functions[1] != Py_None) {
-    rules->reverse = new_reverse_rule(functions[1]);
-  }
-  if (functions[2] != Py_None) {
-    rules->forward = new_forward_rule(functions[2]);
-  }
-  if (functions[3] != Py_None) {
-    rules->vectorised = new_vmap_rule(functions[3]);
-  }
-  return !PyErr_Occurred();
-}
-
-static void free_rules(Rules *rules) {
-  mlx_closure_free(rules->function);
-  mlx_closure_custom_free(rules->reverse);
-  mlx_closure_custom_jvp_free(rules->forward);
-  mlx_closure_custom_vmap_free(rules->vectorised);
+  return applied_once(failed, transformed, v[1].vector);
 }
 
 /* A function, its rules for vjp, jvp and vmap, or None, and its inputs. */
-static PyObject *transforms_custom_function(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  Rules rules = {{0}, {0}, {0}, {0}};
-  mlx_closure transformed = {0};
-  if (!has("custom_function", count, 5)) {
-    return NULL;
+static PyObject *custom_function(Value *v) {
+  mlx_closure transformed = {0}, function = new_closure(v[0].object);
+  mlx_closure_custom reverse = {0};
+  mlx_closure_custom_jvp forward = {0};
+  mlx_closure_custom_vmap vectorised = {0};
+  if (v[1].given) {
+    reverse = new_reverse_rule(v[1].object);
   }
-  bool made = make_rules(&rules, arguments);
-  int failed = made && mlx_custom_function(&transformed, rules.function, rules.reverse, rules.forward, rules.vectorised);
-  free_rules(&rules);
-  return made ? applied_once(failed, transformed, arguments[4]) : NULL;
+  if (v[2].given) {
+    forward = new_forward_rule(v[2].object);
+  }
+  if (v[3].given) {
+    vectorised = new_vmap_rule(v[3].object);
+  }
+  bool made = !PyErr_Occurred();
+  int failed = made && mlx_custom_function(&transformed, function, reverse, forward, vectorised);
+  mlx_closure_free(function);
+  mlx_closure_custom_free(reverse);
+  mlx_closure_custom_jvp_free(forward);
+  mlx_closure_custom_vmap_free(vectorised);
+  return made ? applied_once(failed, transformed, v[4].vector) : NULL;
 }
 
-/* --- evaluation and its order --- */
+/* --- evaluation --- */
 
 /* Evaluates the arrays of a list or tuple; waiting for it or not. */
-static PyObject *evaluate(PyObject *arrays, int (*call)(const mlx_vector_array)) {
-  mlx_vector_array vector;
+static PyObject *evaluated(PyObject *arrays, int (*call)(const mlx_vector_array)) {
+  Value value;
   int failed;
-  if (!take(&vector, arrays)) {
+  if (!convert_object(&value, 'v', "eval", "arrays", arrays)) {
     return NULL;
   }
   Py_BEGIN_ALLOW_THREADS
-  failed = call(vector);
-  mlx_vector_array_free(vector);
+  failed = call(value.vector);
+  mlx_vector_array_free(value.vector);
   Py_END_ALLOW_THREADS
   return failed ? raise_last_error() : Py_NewRef(Py_None);
 }
 
-static PyObject *transforms_eval(PyObject *module, PyObject *arrays) {
-  return evaluate(arrays, &mlx_eval);
+static PyObject *eval(PyObject *module, PyObject *arrays) {
+  return evaluated(arrays, &mlx_eval);
 }
 
-static PyObject *transforms_async_eval(PyObject *module, PyObject *arrays) {
-  return evaluate(arrays, &mlx_async_eval);
+static PyObject *async_eval(PyObject *module, PyObject *arrays) {
+  return evaluated(arrays, &mlx_async_eval);
 }
 
-/* Some arrays, and others. */
-static PyObject *transforms_depends(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  mlx_vector_array inputs = {0}, others = {0}, outputs = {0};
-  PyObject *list = NULL;
-  if (has("depends", count, 2) && take(&inputs, arguments[0]) && take(&others, arguments[1])) {
-    list = list_of(mlx_depends(&outputs, inputs, others), outputs);
-  }
-  mlx_vector_array_free(inputs);
-  mlx_vector_array_free(others);
-  return list;
-}
+/* --- the module's part --- */
 
+/* Which are called too often to be rows. */
 PyMethodDef transform_functions[] = {
-  {"vjp", FAST(transforms_vjp), "Outputs and vjps of a function."},
-  {"jvp", FAST(transforms_jvp), "Outputs and jvps of a function."},
-  {"gradient_closure", transforms_gradient_closure, METH_O, "What differentiates whatever is traced by its first so many inputs."},
-  {"value_and_grad", FAST(transforms_value_and_grad), "Values and gradients of a function."},
-  {"vmap", FAST(transforms_vmap), "What a function of slices makes of whole arrays."},
-  {"same_axis", FAST(transforms_same_axis), "One axis for each array of a list, counted from the front; None where one has it not."},
-  {"apply", FAST(transforms_apply), "What a closure makes of some arrays."},
-  {"checkpoint", FAST(transforms_checkpoint), "What a checkpointed function makes of some arrays."},
-  {"custom_function", FAST(transforms_custom_function), "What a function with rules of its own makes of some arrays."},
-  {"eval", transforms_eval, METH_O, "Compute arrays, and wait."},
-  {"async_eval", transforms_async_eval, METH_O, "Start to compute arrays."},
-  {"depends", FAST(transforms_depends), "Arrays that are computed after others."},
+  {"eval", eval, METH_O, "Compute arrays, and wait."},
+  {"async_eval", async_eval, METH_O, "Start to compute arrays."},
+  {"same_axis", FAST(same_axis), "One axis for each array of a list, counted from the front; None where one has it not."},
   {NULL, NULL, 0, NULL},
+};
+
+const AbiRow transform_rows[] = {
+  {{"vjp", "ovv", vjp}, "function,primals,cotangents"},
+  {{"jvp", "ovv", jvp}, "function,primals,tangents"},
+  {{"gradient_closure", "n", gradient_closure}, "argnums"},
+  {{"value_and_grad", "oWv", value_and_grad}, "function,closure,inputs"},
+  {{"vmap", "ovno", vmap}, "function,inputs,in_axes,out_axes"},
+  {{"apply", "Cv", apply}, "closure,inputs"},
+  {{"checkpoint", "ov", checkpoint}, "function,inputs"},
+  {{"custom_function", "oooov", custom_function}, "function,vjp,jvp,vmap,inputs"},
+  {{NULL, NULL, NULL}, NULL},
 };
