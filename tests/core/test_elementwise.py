@@ -408,6 +408,35 @@ def test_nan_is_an_extreme_and_truth_is_found():
     assert mx.all(mx.logical_not(truth), axis=1).sum().item() == 39
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "uint8", "int16", "int64", "float64"])
+@pytest.mark.parametrize("length", [1, 5, 255, 256, 257, 511, 513, 1024, 2500])
+def test_places_of_extremes_at_any_place_of_a_row(length, dtype):
+    at = np.unique(
+        np.clip([0, 1, 14, 17, 63, 127, 128, 255, 256, 257, 511, 512, length - 2, length - 1], 0, length - 1)
+    )
+    rng = np.random.default_rng(0)
+    x = rng.integers(20, 90, (len(at), length)).astype(np.float32)
+    with mx.stream(mx.cpu):
+        for name, extreme in [
+            ("argmax", 100),
+            ("argmin", 3),
+            *[("argmax", np.nan), ("argmin", np.nan)] * ("float" in dtype),
+        ]:
+            for row, place in zip(x, at, strict=True):
+                row[place:] = np.where(rng.random(length - place) < 0.5, extreme, row[place:])
+                row[:place] = np.clip(np.nan_to_num(row[:place], nan=50), 20, 90)
+                row[place] = extreme
+            found = np.array(getattr(mx, name)(mx.array(x).astype(getattr(mx, dtype)), axis=1))
+            np.testing.assert_array_equal(found, at, err_msg=f"{name} {extreme}")
+
+
+def test_places_of_extremes_of_numbers_in_order():
+    x = np.arange(5000, dtype=np.float32)
+    for numbers in (x, x[::-1]):
+        a = mx.array(numbers.copy())
+        assert [mx.argmax(a).item(), mx.argmin(a).item()] == [numbers.argmax(), numbers.argmin()]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int32", "uint8", "float64"])
 def test_places_of_extremes(dtype):
     x = np.random.default_rng(0).integers(0, 100, (41, 1300)).astype(np.float32)
