@@ -140,7 +140,7 @@ def test_other_types(dtype):
             "b": ["logical_not"],
             "i": ["negative", "abs", "square"],
             "u": ["square"],
-            "f": ["negative", "abs", "sqrt"],
+            "f": ["negative", "abs", "sqrt", "floor", "ceil", "round"],
         }[kind.kind]:
             with np.errstate(invalid="ignore"):
                 np.testing.assert_array_equal(np.array(getattr(mx, name)(a)), getattr(np, name)(x), err_msg=name)
@@ -158,6 +158,44 @@ def test_conversions(source, target):
     with mx.stream(mx.cpu):
         found = np.array(mx.array(x, dtype=getattr(mx, source)).astype(getattr(mx, target)))
     np.testing.assert_array_equal(found, x.astype(target.rstrip("_")))
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, "float32", "float64"])
+@pytest.mark.parametrize("size", [1, 7, 31, 33, 63, 100, 129])
+def test_rows_of_any_length_become_fewer_bytes(size, dtype):
+    x = np.random.default_rng(size).integers(0, 100, size).astype(dtype)
+    with mx.stream(mx.cpu):
+        a = mx.array(x, dtype=getattr(mx, dtype))
+        for name in COMPARISONS:
+            np.testing.assert_array_equal(np.array(getattr(mx, name)(a, 50)), getattr(np, name)(x, 50), err_msg=name)
+        for target in ("bool_", "uint8", "int16"):
+            np.testing.assert_array_equal(np.array(a.astype(getattr(mx, target))), x.astype(target.rstrip("_")))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rounding_keeps_signs_and_what_is_no_number(dtype):
+    limit = 2.0 ** np.finfo(dtype).nmant
+    near = [0.0, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 1e30, np.finfo(dtype).tiny, limit, limit - 0.5, limit / 2 + 0.5, np.inf]
+    x = np.tile(np.array([*near, *np.negative(near), np.nan], dtype), 3)
+    with mx.stream(mx.cpu):
+        for name in ("floor", "ceil", "round"):
+            found, expected = np.array(getattr(mx, name)(mx.array(x, dtype=getattr(mx, dtype)))), getattr(np, name)(x)
+            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (1, 1024), (5, 1, 7), (300, 1025)])
+@pytest.mark.parametrize("dtype", ["bool_", "uint8", "int16", "bfloat16", "float32", "int64", "complex64"])
+def test_full(dtype, shape):
+    kind = "float32" if dtype == "bfloat16" else dtype.rstrip("_")
+    one, row = np.array(1, kind), np.arange(shape[-1] if shape else 1).astype(kind)
+    for values in (one, row if shape else one):
+        found = mx.full(shape, mx.array(values).astype(getattr(mx, dtype)))
+        assert found.dtype == getattr(mx, dtype)
+        expected = mx.array(values).astype(getattr(mx, dtype)).astype(getattr(mx, kind if kind != "bool" else dtype))
+        expected = np.broadcast_to(np.array(expected), shape)
+        np.testing.assert_array_equal(np.array(found.astype(mx.float32) if dtype == "bfloat16" else found), expected)
+    assert np.array(mx.argmax(mx.array(np.zeros((1, 9), np.float32)), axis=0)).tolist() == [0] * 9
 
 
 LAYOUTS = {
@@ -368,6 +406,35 @@ def test_nan_is_an_extreme_and_truth_is_found():
     assert np.flatnonzero(np.array(mx.argmax(truth, axis=1))).tolist() == [7]
     assert np.flatnonzero(np.array(mx.any(truth, axis=0))).tolist() == [999]
     assert mx.all(mx.logical_not(truth), axis=1).sum().item() == 39
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "uint8", "int16", "int64", "float64"])
+@pytest.mark.parametrize("length", [1, 5, 255, 256, 257, 511, 513, 1024, 2500])
+def test_places_of_extremes_at_any_place_of_a_row(length, dtype):
+    at = np.unique(
+        np.clip([0, 1, 14, 17, 63, 127, 128, 255, 256, 257, 511, 512, length - 2, length - 1], 0, length - 1)
+    )
+    rng = np.random.default_rng(0)
+    x = rng.integers(20, 90, (len(at), length)).astype(np.float32)
+    with mx.stream(mx.cpu):
+        for name, extreme in [
+            ("argmax", 100),
+            ("argmin", 3),
+            *[("argmax", np.nan), ("argmin", np.nan)] * ("float" in dtype),
+        ]:
+            for row, place in zip(x, at, strict=True):
+                row[place:] = np.where(rng.random(length - place) < 0.5, extreme, row[place:])
+                row[:place] = np.clip(np.nan_to_num(row[:place], nan=50), 20, 90)
+                row[place] = extreme
+            found = np.array(getattr(mx, name)(mx.array(x).astype(getattr(mx, dtype)), axis=1))
+            np.testing.assert_array_equal(found, at, err_msg=f"{name} {extreme}")
+
+
+def test_places_of_extremes_of_numbers_in_order():
+    x = np.arange(5000, dtype=np.float32)
+    for numbers in (x, x[::-1]):
+        a = mx.array(numbers.copy())
+        assert [mx.argmax(a).item(), mx.argmin(a).item()] == [numbers.argmax(), numbers.argmin()]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int32", "uint8", "float64"])

@@ -38,6 +38,11 @@ const Table& operations() {
   return table;
 }
 
+// What only converts or copies: MLX's Full makes copies of a number that stands for all.
+bool converts(std::string_view operation) {
+  return operation == "AsType" || operation == "Full";
+}
+
 NumbersKernel conversion(mx::Dtype from, mx::Dtype to) {
   return row_kernels().numbers.conversion(from.val(), to.val());
 }
@@ -90,11 +95,11 @@ std::optional<Blocks::Value> Blocks::converted(Value from, mx::Dtype to) {
 }
 
 bool Blocks::has(std::string_view operation) {
-  return operation == "AsType" || operations().count(operation);
+  return converts(operation) || operations().count(operation);
 }
 
 std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std::vector<Value>& from, mx::Dtype to) {
-  if (operation == "AsType") {
+  if (converts(operation)) {
     return converted(from[0], to);
   }
   auto found = operations().find(operation);

@@ -15,31 +15,13 @@ namespace {
 // Numbers of a row that one thread looks at, and columns.
 constexpr int64_t part_size = 65536, columns_at_once = 512;
 
-// The kernels for numbers as they are stored or, of halves, computed with.
-struct Kernels {
-  RowFold extreme;
-  Find find;
-
-  // Bools are bytes of 0 and 1.
-  Kernels(bool largest, mx::Dtype dtype)
-      : extreme(row_kernels().folds.row(largest ? Operation::Maximum : Operation::Minimum, (dtype == mx::bool_ ? mx::uint8 : dtype).val())),
-        find(row_kernels().folds.find(dtype.val())) {}
-
-  // The place of the first of a row's extremes; 0 where the numbers change meanwhile.
-  uint32_t place(const char* row, int64_t length) const {
-    uint64_t value;
-    extreme(row, length, &value);
-    return std::max<int64_t>(0, find(row, length, &value));
-  }
-};
-
 class Extremes {
  public:
   Extremes(bool largest, mx::Dtype dtype)
       : stored_(dtype.size()),
         wide_(computed_in(dtype).size()),
-        kernels_(largest, dtype),
-        wide_kernels_(largest, computed_in(dtype)),
+        of_row_(row_kernels().folds.place(largest, dtype.val())),
+        of_wide_row_(row_kernels().folds.place(largest, computed_in(dtype).val())),
         widen_(is_half(dtype) ? row_kernels().numbers.conversion(dtype.val(), mx::float32.val()) : nullptr),
         of_columns_(row_kernels().folds.places(largest, dtype.val())) {}
 
@@ -56,7 +38,8 @@ class Extremes {
     }
     parallel_for(rows, std::max({int64_t(1), worth_a_thread / length, rows / (16 * thread_count())}), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++) {
-        out[row] = kernels_.place(data + row * length * stored_, length);
+        uint64_t extreme;
+        out[row] = place(of_row_, data + row * length * stored_, length, &extreme);
       }
     });
   }
@@ -80,19 +63,23 @@ class Extremes {
   }
 
  private:
+  // The first place where the numbers change meanwhile.
+  static int64_t place(PlaceOfRow kernel, const char* row, int64_t length, void* extreme) {
+    return std::max<int64_t>(0, kernel(row, length, extreme));
+  }
+
   uint32_t place_in_parts(const char* row, int64_t length) const {
     int64_t parts = (length + part_size - 1) / part_size;
     std::vector<char> extremes(parts * wide_);
-    auto start = [=, this](int64_t part) { return row + part * part_size * stored_; };
-    auto size = [=](int64_t part) { return std::min(part_size, length - part * part_size); };
+    std::vector<int64_t> places(parts);
     parallel_for(parts, worth_a_thread / part_size, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; part++) {
-        kernels_.extreme(start(part), size(part), extremes.data() + part * wide_);
+        int64_t start = part * part_size, size = std::min(part_size, length - start);
+        places[part] = start + place(of_row_, row + start * stored_, size, extremes.data() + part * wide_);
       }
     });
-    int64_t best = wide_kernels_.place(extremes.data(), parts);
-    int64_t found = kernels_.find(start(best), size(best), extremes.data() + best * wide_);
-    return best * part_size + std::max<int64_t>(0, found);
+    uint64_t extreme;
+    return places[place(of_wide_row_, extremes.data(), parts, &extreme)];
   }
 
   void widen(const char* numbers, int64_t count, char* out) const {
@@ -105,7 +92,7 @@ class Extremes {
   }
 
   int64_t stored_, wide_;
-  Kernels kernels_, wide_kernels_;
+  PlaceOfRow of_row_, of_wide_row_;
   NumbersKernel widen_;
   PlacesOfColumns of_columns_;
 };

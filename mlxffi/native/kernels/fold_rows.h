@@ -9,8 +9,9 @@ namespace mlxffi {
 
 // The fold of a row that is not empty.
 using RowFold = void (*)(const void* row, int64_t size, void* out);
-// The place of the first number of a row that is equal to `value`, or NaN as it is; -1 where there is none.
-using Find = int64_t (*)(const void* row, int64_t size, const void* value);
+// The place of the first extreme of a row that is not empty, a NaN where there is one, and that number in `value`. Where the
+// numbers change meanwhile, it may be the place before the row's.
+using PlaceOfRow = int64_t (*)(const void* row, int64_t size, void* value);
 // Puts the numbers of a row that are more extreme into `best`, and the row's index where these stand into `places`.
 using PlacesOfColumns = void (*)(const void* row, int64_t size, uint32_t index, void* best, uint32_t* places);
 
@@ -19,7 +20,7 @@ struct FoldKernels {
   RowFold (*row)(Operation operation, TypeOfNumbers type);
   // Folds the numbers of a row, in[1], into one each, in[0] and `out`.
   NumbersKernel (*into)(Operation operation, TypeOfNumbers type);
-  Find (*find)(TypeOfNumbers type);
+  PlaceOfRow (*place)(bool largest, TypeOfNumbers type);
   PlacesOfColumns (*places)(bool largest, TypeOfNumbers type);
 };
 

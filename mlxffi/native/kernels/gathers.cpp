@@ -8,6 +8,7 @@
 #include "indices.h"
 #include "recycled.h"
 #include "row_access.h"
+#include "simd/unrolled.h"
 
 namespace mlxffi {
 
@@ -112,14 +113,17 @@ struct LookupAlong {
                  : of_columns(matrix, length, inner, indices + start, first, last, target);
     });
   }
+  // Unrolled: to count takes as long as to move one number.
   template <class Index, class T>
   static void of_row(const T* numbers, int64_t length, const Index* indices, int64_t first, int64_t last, T* target) {
+    MLXFFI_UNROLLED
     for (int64_t i = first; i < last; i++) {
       target[i] = numbers[from_front(indices[i], length)];
     }
   }
   template <class Index, class T>
   static void of_columns(const T* matrix, int64_t length, int64_t inner, const Index* indices, int64_t first, int64_t last, T* target) {
+    MLXFFI_UNROLLED
     for (int64_t i = first; i < last; i++) {
       target[i] = matrix[from_front(indices[i], length) * inner + i];
     }

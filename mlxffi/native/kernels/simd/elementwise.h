@@ -1,6 +1,8 @@
 // The kernels of elementwise operations and of conversions between types.
 #pragma once
 
+#include <utility>
+
 #include "../elementwise_rows.h"
 #include "float_functions.h"
 #include "softmax.h"
@@ -61,6 +63,62 @@ struct WrappingOf<double> {
 template <class T>
 MLXFFI_INLINE auto word(Vector<T> x) {
   return bits_as<Vector<typename IntegersOf<T>::Type>>(x);
+}
+
+// --- to fewer bytes ---
+
+template <int bytes>
+struct UnsignedOf;
+template <>
+struct UnsignedOf<1> {
+  using Type = uint8_t;
+};
+template <>
+struct UnsignedOf<2> {
+  using Type = uint16_t;
+};
+template <>
+struct UnsignedOf<4> {
+  using Type = uint32_t;
+};
+
+template <class Narrow, class V, size_t... i>
+MLXFFI_INLINE Vector<Narrow> lower_halves(V a, V b, std::index_sequence<i...>) {
+  return __builtin_shufflevector(bits_as<Vector<Narrow>>(a), bits_as<Vector<Narrow>>(b), (2 * i)...);
+}
+
+// The lowest bytes of the numbers of as many vectors as make one of To. GCC converts vectors by more than half number by
+// number where there is no AVX512.
+template <class To, class V>
+MLXFFI_INLINE Vector<To> lowest_bytes(const V* parts) {
+  constexpr int from = sizeof(parts[0][0]), half = from / 2, count = half / sizeof(To);
+  if constexpr (from == sizeof(To)) {
+    return bits_as<Vector<To>>(parts[0]);
+  } else {
+    using Narrow = typename UnsignedOf<half>::Type;
+    Vector<Narrow> halves[count];
+    MLXFFI_UNROLLED
+    for (int k = 0; k < count; k++) {
+      halves[k] = lower_halves<Narrow>(parts[2 * k], parts[2 * k + 1], std::make_index_sequence<lanes<Narrow>>());
+    }
+    return lowest_bytes<To>(halves);
+  }
+}
+
+// Puts the lowest bytes of body(i, count), vectors of integers, for all numbers.
+template <class To, class Body>
+MLXFFI_INLINE void each_narrow(To* to, int64_t size, Body body) {
+  using Wide = decltype(body(0, 0));
+  constexpr int width = sizeof(Wide) / sizeof(Wide{}[0]), parts = lanes<To> / width;
+  each_part<lanes<To>>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+    Wide wide[parts];
+    MLXFFI_UNROLLED
+    for (int k = 0; k < parts; k++) {
+      int left = count - k * width;
+      wide[k] = body(i + k * width, left < 0 ? 0 : left < width ? left : width);
+    }
+    put(to + i, lowest_bytes<To>(wide), count * sizeof(To));
+  });
 }
 
 // --- arithmetic ---
@@ -141,20 +199,14 @@ MLXFFI_ARITHMETIC(Sqrt, is_real<T>, MLXFFI_OF_ONE) {
 MLXFFI_ARITHMETIC(Rsqrt, is_real<T>, MLXFFI_OF_ONE) {
   return 1 / root(x);
 }
-// To the nearest integer, ties to even: adding what leaves no digits after the point.
 MLXFFI_ARITHMETIC(Round, is_real<T>, MLXFFI_OF_ONE) {
-  constexpr T whole = sizeof(T) == 4 ? T(0x1p23) : T(0x1p52);
-  auto size = Abs::of<T>(x);
-  Vector<T> near = size < whole ? (size + whole) - whole : size;
-  return bits_as<Vector<T>>(word<T>(near) | (word<T>(x) & word<T>(all(T(-0.0)))));
+  return rounded<Rounding::nearest>(x);
 }
 MLXFFI_ARITHMETIC(Floor, is_real<T>, MLXFFI_OF_ONE) {
-  auto near = Round::of<T>(x);
-  return near > x ? near - 1 : near;
+  return rounded<Rounding::down>(x);
 }
 MLXFFI_ARITHMETIC(Ceil, is_real<T>, MLXFFI_OF_ONE) {
-  Vector<T> near = Round::of<T>(x), up = near < x ? near + 1 : near;
-  return bits_as<Vector<T>>(word<T>(up) | (word<T>(x) & word<T>(all(T(-0.0)))));
+  return rounded<Rounding::up>(x);
 }
 MLXFFI_ARITHMETIC(BitwiseAnd, !is_real<T>, MLXFFI_OF_TWO) {
   return x & y;
@@ -213,15 +265,11 @@ void arithmetic(const void* const* in, void* out, int64_t size) {
   }
 }
 
-template <class T, int count = lanes<T>>
-using BytesFor = typename VectorOf<int8_t, count>::Type;
-
 template <class F, class T>
 void comparison(const void* const* in, void* out, int64_t size) {
   auto a = static_cast<const T*>(in[0]), b = static_cast<const T*>(in[1]);
-  auto to = static_cast<int8_t*>(out);
-  each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
-    put(to + i, __builtin_convertvector(F::of(get(a + i, count), get(b + i, count)), BytesFor<T>) & 1, count);
+  each_narrow<uint8_t>(static_cast<uint8_t*>(out), size, [&](int64_t i, int count) MLXFFI_INLINED {
+    return F::of(get(a + i, count), get(b + i, count)) & 1;
   });
 }
 
@@ -231,7 +279,7 @@ void select(const void* const* in, void* out, int64_t size) {
   auto a = static_cast<const T*>(in[1]), b = static_cast<const T*>(in[2]);
   auto to = static_cast<T*>(out);
   each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
-    BytesFor<T> bytes{};
+    typename VectorOf<int8_t, lanes<T>>::Type bytes{};
     __builtin_memcpy(&bytes, condition + i, count);
     auto chosen = __builtin_convertvector(bytes, Vector<std::make_signed_t<T>>) != 0;
     put(to + i, chosen ? get(a + i, count) : get(b + i, count), count * sizeof(T));
@@ -279,6 +327,22 @@ MLXFFI_INLINE Numbers<To, count> converted(Numbers<From, count> x) {
   }
 }
 
+// Whether numbers of a type become integers of fewer bytes by way of integers of their own size.
+template <class From, class To>
+constexpr bool narrows = !is_real<To> && sizeof(To) < sizeof(From) && !std::is_same_v<From, double>;
+
+template <class From, class To>
+void narrow_numbers(const void* const* in, void* out, int64_t size) {
+  auto from = static_cast<const From*>(in[0]);
+  each_narrow<To>(static_cast<To*>(out), size, [&](int64_t i, int count) MLXFFI_INLINED {
+    if constexpr (is_real<From>) {
+      return __builtin_convertvector(get(from + i, count), Vector<int32_t>);
+    } else {
+      return get(from + i, count);
+    }
+  });
+}
+
 template <class From, class To>
 void convert(const void* const* in, void* out, int64_t size) {
   constexpr int step = MLXFFI_VECTOR_BYTES / (sizeof(From) > sizeof(To) ? sizeof(From) : sizeof(To));
@@ -294,9 +358,8 @@ void convert(const void* const* in, void* out, int64_t size) {
 template <class From>
 void to_bool(const void* const* in, void* out, int64_t size) {
   auto from = static_cast<const From*>(in[0]);
-  auto to = static_cast<int8_t*>(out);
-  each<From>(size, [&](int64_t i, int count) MLXFFI_INLINED {
-    put(to + i, __builtin_convertvector(get(from + i, count) != 0, BytesFor<From>) & 1, count);
+  each_narrow<uint8_t>(static_cast<uint8_t*>(out), size, [&](int64_t i, int count) MLXFFI_INLINED {
+    return (get(from + i, count) != 0) & 1;
   });
 }
 
@@ -411,6 +474,8 @@ NumbersKernel conversion_from(TypeOfNumbers to) {
     constexpr bool differs = is_real<From> && !is_real<To> && (sizeof(To) == 8 || std::is_same_v<To, uint32_t>);
     if constexpr (differs) {
       return nullptr;
+    } else if constexpr (narrows<From, To>) {
+      return narrow_numbers<From, To>;
     } else {
       return convert<From, To>;
     }

@@ -145,17 +145,12 @@ MLXFFI_INLINE Doubles logaddexp_of(Doubles x, Doubles y) {
   return x != x ? x : y != y ? y : sum;
 }
 
-MLXFFI_INLINE Doubles nearest(Doubles x) {
-  auto size = size_of(x);
-  return with_sign_of(x, size < 0x1p52 ? (size + 0x1p52) - 0x1p52 : size);
-}
-
 // As C's pow: 1 for an exponent of 0 and a base of 1 whatever stands beside it.
 MLXFFI_INLINE Doubles pow_at_limits(Doubles x, Doubles y, Doubles power) {
   Doubles size = size_of(x), none = all(double(NAN));
   power = size == 1 ? all(1.0) : power;
   Doubles half = y * 0.5;
-  auto whole = nearest(y) == y, odd = whole & (nearest(half) != half);
+  auto whole = rounded<Rounding::nearest>(y) == y, odd = whole & (rounded<Rounding::nearest>(half) != half);
   auto negative = bits_as<Bits>(x) >= sign_bit;
   Doubles signed_power = odd ? -power : power;
   signed_power = whole | (x == 0) | (size == INFINITY) ? signed_power : none;

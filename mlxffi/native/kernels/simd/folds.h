@@ -66,22 +66,32 @@ MLXFFI_INLINE void fold_rest(Group<typename E::Lane>& sums, const typename E::St
   }
 }
 
-// All numbers of a group, in halves.
+template <int shift, class V, int... i>
+MLXFFI_INLINE V turned(V x, std::integer_sequence<int, i...>) {
+  constexpr int count = sizeof...(i);
+  return __builtin_shufflevector(x, x, ((i + shift) % count)...);
+}
+
+// All numbers of a vector, in halves.
+template <class F, class T, int half = lanes<T> / 2>
+MLXFFI_INLINE T fold_vector(Vector<T> values) {
+  if constexpr (half == 0) {
+    return values[0];
+  } else {
+    auto upper = turned<half>(values, std::make_integer_sequence<int, lanes<T>>());
+    return fold_vector<F, T, half / 2>(F::template of<T>(values, upper));
+  }
+}
+
 template <class F, class T>
-MLXFFI_INLINE T fold_lanes(Group<T> sums) {
+MLXFFI_INLINE Vector<T> fold_parts(Group<T> sums) {
   MLXFFI_UNROLLED
   for (int half = sums.parts / 2; half > 0; half /= 2) {
     for (int k = 0; k < half; k++) {
       sums.part[k] = F::template of<T>(sums.part[k], sums.part[k + half]);
     }
   }
-  T numbers[2 * lanes<T>] = {};
-  Vector<T> values = sums.part[0];
-  for (int half = lanes<T> / 2; half > 0; half /= 2) {
-    put(numbers, values);
-    values = F::template of<T>(values, read_as<Vector<T>>(numbers + half));
-  }
-  return values[0];
+  return sums.part[0];
 }
 
 // The first numbers of a row of at least a group, as many as there are whole blocks of several groups, or one group; `done`
@@ -133,7 +143,7 @@ void fold_row(const void* row, int64_t size, void* out) {
     fold_in<F>(sums, load_group<E>(numbers + i));
   }
   fold_rest<F, E>(sums, numbers + i, size - i);
-  T sum = fold_lanes<F>(sums);
+  T sum = fold_vector<F, T>(fold_parts<F>(sums));
   __builtin_memcpy(out, &sum, sizeof(T));
 }
 
@@ -167,14 +177,14 @@ struct MoreExtreme {
 // The first lane of a comparison's result that is true; -1 where none is.
 template <class Mask>
 MLXFFI_INLINE int first_true(Mask mask, int count) {
-  if (any_of(bits_as<Vector<int64_t>>(mask) != 0)) {
-    for (int lane = 0; lane < count; lane++) {
-      if (mask[lane]) {
-        return lane;
-      }
-    }
+  auto words = bits_as<Vector<int64_t>>(mask);
+  unsigned bits = bits_of(words != 0);
+  if (bits == 0) {
+    return -1;
   }
-  return -1;
+  constexpr int width = 8 * sizeof(mask[0]);
+  int word = __builtin_ctz(bits), lane = (64 * word + __builtin_ctzll(words[word])) / width;
+  return lane < count ? lane : -1;
 }
 
 // The place of the first numbers for which `is_wanted` is true.
@@ -202,13 +212,37 @@ MLXFFI_INLINE int64_t find_first(const typename E::Stored* numbers, int64_t size
   return -1;
 }
 
-template <class E>
-int64_t find(const void* row, int64_t size, const void* value) {
-  using T = typename E::Lane;
-  auto numbers = static_cast<const typename E::Stored*>(row);
-  T wanted = *static_cast<const T*>(value);
+template <class E, class T = typename E::Lane>
+MLXFFI_INLINE int64_t find(const typename E::Stored* numbers, int64_t size, T wanted) {
   return wanted == wanted ? find_first<E>(numbers, size, [=](Vector<T> x) MLXFFI_INLINED { return x == all(wanted); })
                           : find_first<E>(numbers, size, [](Vector<T> x) MLXFFI_INLINED { return x != x; });
+}
+
+// Looks for the number only in the first block of a row that has it.
+template <class E, bool largest>
+int64_t place_of_row(const void* row, int64_t size, void* value) {
+  using T = typename E::Lane;
+  using F = std::conditional_t<largest, Maximum, Minimum>;
+  using More = MoreExtreme<largest>;
+  constexpr int64_t block = 16 * Group<T>::width;
+  auto numbers = static_cast<const typename E::Stored*>(row);
+  int64_t first = 0, i = block, done;
+  T best, rest;
+  fold_row<F, E>(numbers, size < block ? size : block, &best);
+  for (; i + block <= size; i += block) {
+    Vector<T> values = fold_parts<F>(fold_blocks<F, E>(numbers + i, block, done));
+    if (any_of(bits_as<Vector<int64_t>>(More::of(values, all(best))) != 0)) {
+      best = fold_vector<F, T>(values);
+      first = i;
+    }
+  }
+  if (i < size) {
+    fold_row<F, E>(numbers + i, size - i, &rest);
+    first = More::of(rest, best) ? i : first;
+    best = More::of(rest, best) ? rest : best;
+  }
+  __builtin_memcpy(value, &best, sizeof(T));
+  return find<E>(numbers + first, size - first < block ? size - first : block, best) + first;
 }
 
 template <class E, bool largest>
@@ -297,8 +331,8 @@ NumbersKernel fold_into_of(Operation operation, TypeOfNumbers type) {
   return of_folds<NumbersKernel>(operation, type, [](auto f, auto e) -> NumbersKernel { return fold_into<decltype(f), decltype(e)>; });
 }
 
-Find find_of(TypeOfNumbers type) {
-  return of_elements(type, [](auto e) -> Find { return find<decltype(e)>; });
+PlaceOfRow place_of(bool largest, TypeOfNumbers type) {
+  return of_elements(type, [=](auto e) -> PlaceOfRow { return largest ? place_of_row<decltype(e), true> : place_of_row<decltype(e), false>; });
 }
 
 PlacesOfColumns places_of(bool largest, TypeOfNumbers type) {
@@ -308,7 +342,7 @@ PlacesOfColumns places_of(bool largest, TypeOfNumbers type) {
 }
 
 #define MLXFFI_FOLD_KERNELS \
-  { row_fold_of, fold_into_of, find_of, places_of }
+  { row_fold_of, fold_into_of, place_of, places_of }
 
 } // namespace
 } // namespace mlxffi

@@ -145,6 +145,9 @@ MLXFFI_INLINE Halves to_float16(Vector<float> values) {
 
 // --- what the operators lack ---
 
+// By the numbers that x86's instructions have for them.
+enum class Rounding { nearest, down, up };
+
 #if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
 
 MLXFFI_INLINE Vector<double> root(Vector<double> x) {
@@ -153,8 +156,16 @@ MLXFFI_INLINE Vector<double> root(Vector<double> x) {
 MLXFFI_INLINE Vector<float> root(Vector<float> x) {
   return bits_as<Vector<float>>(_mm512_sqrt_ps(bits_as<__m512>(x)));
 }
-MLXFFI_INLINE bool any_of(Vector<int64_t> mask) {
-  return _mm512_movepi64_mask(bits_as<__m512i>(mask)) != 0;
+template <Rounding which>
+MLXFFI_INLINE Vector<double> rounded(Vector<double> x) {
+  return bits_as<Vector<double>>(_mm512_roundscale_pd(bits_as<__m512d>(x), static_cast<int>(which) | _MM_FROUND_NO_EXC));
+}
+template <Rounding which>
+MLXFFI_INLINE Vector<float> rounded(Vector<float> x) {
+  return bits_as<Vector<float>>(_mm512_roundscale_ps(bits_as<__m512>(x), static_cast<int>(which) | _MM_FROUND_NO_EXC));
+}
+MLXFFI_INLINE unsigned bits_of(Vector<int64_t> mask) {
+  return _mm512_movepi64_mask(bits_as<__m512i>(mask));
 }
 
 #elif defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 32
@@ -165,8 +176,16 @@ MLXFFI_INLINE Vector<double> root(Vector<double> x) {
 MLXFFI_INLINE Vector<float> root(Vector<float> x) {
   return bits_as<Vector<float>>(_mm256_sqrt_ps(bits_as<__m256>(x)));
 }
-MLXFFI_INLINE bool any_of(Vector<int64_t> mask) {
-  return _mm256_movemask_pd(bits_as<__m256d>(mask)) != 0;
+template <Rounding which>
+MLXFFI_INLINE Vector<double> rounded(Vector<double> x) {
+  return bits_as<Vector<double>>(_mm256_round_pd(bits_as<__m256d>(x), static_cast<int>(which) | _MM_FROUND_NO_EXC));
+}
+template <Rounding which>
+MLXFFI_INLINE Vector<float> rounded(Vector<float> x) {
+  return bits_as<Vector<float>>(_mm256_round_ps(bits_as<__m256>(x), static_cast<int>(which) | _MM_FROUND_NO_EXC));
+}
+MLXFFI_INLINE unsigned bits_of(Vector<int64_t> mask) {
+  return _mm256_movemask_pd(bits_as<__m256d>(mask));
 }
 
 #else
@@ -178,15 +197,36 @@ MLXFFI_INLINE V root(V x) {
   }
   return x;
 }
-MLXFFI_INLINE bool any_of(Vector<int64_t> mask) {
-  int64_t any = 0;
-  for (int i = 0; i < lanes<double>; i++) {
-    any |= mask[i];
+// Adding what leaves no digits after the point rounds to the nearest, ties to even.
+template <Rounding which, class V>
+MLXFFI_INLINE V rounded(V x) {
+  using Number = std::remove_reference_t<decltype(x[0])>;
+  using Integers = decltype(x == x);
+  constexpr Number limit = sizeof(Number) == 4 ? Number(0x1p23) : Number(0x1p52);
+  Integers sign_bit = bits_as<Integers>(-V{}), sign = bits_as<Integers>(x) & sign_bit;
+  V size = bits_as<V>(bits_as<Integers>(x) & ~sign_bit), near = size < limit ? (size + limit) - limit : size;
+  near = bits_as<V>(bits_as<Integers>(near) | sign);
+  if constexpr (which == Rounding::down) {
+    near = near > x ? near - 1 : near;
+  } else if constexpr (which == Rounding::up) {
+    near = near < x ? near + 1 : near;
   }
-  return any != 0;
+  return bits_as<V>(bits_as<Integers>(near) | sign);
+}
+// A bit for each lane of a comparison's result.
+MLXFFI_INLINE unsigned bits_of(Vector<int64_t> mask) {
+  unsigned bits = 0;
+  for (int i = 0; i < lanes<double>; i++) {
+    bits |= static_cast<unsigned>(mask[i] & 1) << i;
+  }
+  return bits;
 }
 
 #endif
+
+MLXFFI_INLINE bool any_of(Vector<int64_t> mask) {
+  return bits_of(mask) != 0;
+}
 
 // --- elements ---
 
