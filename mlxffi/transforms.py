@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from threading import local
 from typing import NoReturn
 
-from ._arguments import ArrayLike, arrays_in, as_arrays, integers
+from ._arguments import ArrayLike, as_arrays, integers
 from ._closures import Closure, arrays_of, run, trace
 from ._containers import array_list
 from ._errors import ArgumentError, RangeError
@@ -184,7 +184,7 @@ def vjp(
 
     Source: C mlx_vjp; the Go port's VJP.
     """
-    inputs, seeds = arrays_in(tuple(primals)), arrays_in(tuple(cotangents))
+    inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
     both = trace(graph.glue_run_vjp, _differentiating(fn), inputs, handles(seeds), len(seeds))
     count = len(both) - len(inputs)
     outputs, vjps = both[:count], both[count:]
@@ -212,7 +212,7 @@ def jvp(
 
     Source: C mlx_jvp; the Go port's JVP.
     """
-    inputs, directions = arrays_in(tuple(primals)), arrays_in(tuple(tangents))
+    inputs, directions = as_arrays(*primals), as_arrays(*tangents)
     both = trace(graph.glue_run_jvp, _differentiating(fn), inputs, handles(directions), len(directions))
     return both[: len(both) // 2], both[len(both) // 2 :]
 
@@ -255,7 +255,7 @@ class GradFn(_Reusable):
         Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
         """
         made = self._native or self._freed("[GradFn.apply] this GradFn")  # held: the function may free its own
-        both = run(graph.glue_run_value_and_grad, made.closure, arrays_in(inputs))
+        both = run(graph.glue_run_value_and_grad, made.closure, as_arrays(*inputs))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
@@ -320,6 +320,15 @@ def _checked_argnums(argnums: Sequence[int]) -> list[int]:
 # --- transforms that last in the graph: their closures are made for each call and kept by C ---
 
 
+def _made_for_each_call(make: Callable[[], int]) -> Callable[[Sequence[ArrayLike]], list[Array]]:
+    def transformed(inputs: Sequence[ArrayLike]) -> list[Array]:
+        arrays = as_arrays(*inputs)
+        made = _NativeFunction(make())
+        return run(graph.glue_run_closure, made.closure, arrays)
+
+    return transformed
+
+
 def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]:
     """The same function, whose intermediate values are computed again for the gradient instead of being kept.
 
@@ -339,13 +348,7 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
     Cost".
     """
     checked = _without_captures(fn)
-
-    def checkpointed(inputs: Sequence[ArrayLike]) -> list[Array]:
-        arrays = as_arrays(*inputs)
-        transformed = _NativeFunction(lib.glue_new_checkpoint(keep(checked)))
-        return run(graph.glue_run_closure, transformed.closure, arrays)
-
-    return checkpointed
+    return _made_for_each_call(lambda: lib.glue_new_checkpoint(keep(checked)))
 
 
 def custom_vjp(
@@ -387,13 +390,11 @@ def custom_function(
     """
     rules = vjp, jvp, vmap
 
-    def customised(inputs: Sequence[ArrayLike]) -> list[Array]:
-        arrays = as_arrays(*inputs)
+    def make() -> int:
         keys = [0 if rule is None else keep(rule) for rule in rules]
-        transformed = _NativeFunction(lib.glue_new_custom_function(keep(fn), *keys))
-        return run(graph.glue_run_closure, transformed.closure, arrays)
+        return lib.glue_new_custom_function(keep(fn), *keys)
 
-    return customised
+    return _made_for_each_call(make)
 
 
 def vmap(
@@ -453,7 +454,7 @@ class CompiledFunction(_Reusable):
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
         made = self._native or self._freed("[compile] this compiled function")
-        return run(graph.glue_run_closure, made.closure, arrays_in(inputs))
+        return run(graph.glue_run_closure, made.closure, as_arrays(*inputs))
 
 
 def compile(fn: ListFunction, shapeless: bool = False) -> CompiledFunction:
