@@ -80,7 +80,7 @@ def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     return call
 
 
-def as_arrays(*values: ArrayLike | None, optional: int = 0) -> list[Any]:
+def as_arrays(*values: ArrayLike | None, optional: int = 0) -> Sequence[Any]:
     """Arrays for all values; a Python number takes the dtype of the first Array among them.
 
     The last `optional` ones may be None, which stays None.
@@ -90,7 +90,7 @@ def as_arrays(*values: ArrayLike | None, optional: int = 0) -> list[Any]:
         if type(value) is not array_class:
             break
     else:
-        return list(values)
+        return values
     first = next((value for value in values if isinstance(value, array_class)), None)
     required = len(values) - optional
     return [
