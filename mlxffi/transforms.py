@@ -7,11 +7,10 @@ nest to any depth, and an exception that the function raises reaches the caller 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import local
 from typing import NoReturn
 
 from ._arguments import ArrayLike, as_arrays, integers
-from ._closures import Closure, arrays_of, run, trace
+from ._closures import Closure, ThreadStack, arrays_of, run, trace
 from ._containers import array_list
 from ._errors import ArgumentError, RangeError
 from ._ffi import check, graph, lib, plain_mlxc, pointer, read
@@ -102,21 +101,15 @@ def async_eval(*arrays: Array) -> None:
 # --- which arrays are being differentiated ---
 
 
-class _Active(local):
-    """The arguments of the derivatives that this thread is tracing, outermost first."""
-
-    def __init__(self) -> None:
-        self.arguments: list[tuple[list[Array], Sequence[int] | None]] = []
-
-
-_active = _Active()
+# The arguments of the derivatives that are being traced: all of a function's, and which of them (None: all).
+_active = ThreadStack()
 
 
 def _differentiating(fn: ListFunction, argnums: Sequence[int] | None = None) -> ListFunction:
     """`fn`, whose arguments (those at `argnums`; None: all) count as being differentiated while it runs."""
 
     def traced(inputs: list[Array]) -> Sequence[Array]:
-        stack = _active.arguments
+        stack = _active.entries
         stack.append((inputs, argnums))
         try:
             return fn(inputs)
@@ -135,7 +128,7 @@ def _without_captures(fn: ListFunction) -> ListFunction:
 
     def checked(inputs: list[Array]) -> Sequence[Array]:
         outputs = fn(inputs)
-        candidates = [array for arrays, argnums in _active.arguments for array in _at(arrays, argnums)]
+        candidates = [array for arrays, argnums in _active.entries for array in _at(arrays, argnums)]
         if candidates and not plain_mlxc:
             _refuse(_gradient_around(arrays_of(outputs), inputs, candidates))
         return outputs
