@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
-from ._ffi import ffi, last_error, lib
+from ._ffi import ffi, last_error, lib, pointer
 from ._handles import FEW, HANDLES, handles, own_arrays, pack_arrays, take_arrays
 from ._registry import Held, find
 
@@ -189,7 +189,7 @@ def _axes_of(axes: Any) -> int:
     packed = lib.mlx_vector_int_new_data(numbers, len(numbers))
     if not packed.ctx:
         raise last_error()
-    return int(ffi.cast("intptr_t", packed.ctx))
+    return pointer(packed)
 
 
 def _own_each(*vectors: tuple[Any, int]) -> list[list[Array]]:

@@ -81,9 +81,5 @@ def live_handles() -> dict[str, int]:
     """
     callbacks = _live.count()
     kinds = range(0 if plain_mlxc else lib.mlxffi_live_kinds())
-    return {**{_kind(kind): lib.mlxffi_live_objects(kind) for kind in kinds}, "callbacks": callbacks}
-
-
-def _kind(number: int) -> str:
-    name: str = ffi.string(lib.mlxffi_live_kind(number)).decode()
-    return name.removeprefix("mlx_")
+    names = [ffi.string(lib.mlxffi_live_kind(kind)).decode().removeprefix("mlx_") for kind in kinds]
+    return dict(zip(names, map(lib.mlxffi_live_objects, kinds), strict=True)) | {"callbacks": callbacks}

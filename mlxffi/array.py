@@ -12,7 +12,6 @@ from ._arguments import NOT_HELD, ArrayLike, as_own
 from ._ffi import address, check, ffi, graph, handle, last_error, lib
 from ._garbage import WAITS, watch
 from ._handles import own_array
-from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
 
 if TYPE_CHECKING:
@@ -195,8 +194,7 @@ class Array:
 
     def async_eval(self) -> Array:
         """Start to compute it without waiting; returns itself."""
-        require_no_fork("async_eval")
-        check(lib.glue_async_eval(_handles.pack_arrays([self])))
+        _values.start([self])
         return self
 
     def detach(self) -> Array:

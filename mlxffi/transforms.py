@@ -18,6 +18,7 @@ from ._garbage import look_at_memory
 from ._handles import Owner, handles, pack_arrays, take_arrays
 from ._process import require_no_fork
 from ._registry import Held, keep
+from ._values import start
 from .array import Array
 
 __all__ = [
@@ -93,9 +94,7 @@ def async_eval(*arrays: Array) -> None:
     Args:
       arrays: any number of Arrays.
     """
-    require_no_fork("async_eval")
-    check(lib.glue_async_eval(pack_arrays(arrays)))
-    look_at_memory()
+    start(arrays)
 
 
 # --- which arrays are being differentiated ---
@@ -302,7 +301,7 @@ def _checked_argnums(argnums: Sequence[int]) -> list[int]:
     for argnum in argnums:
         if isinstance(argnum, bool) or not hasattr(argnum, "__index__"):
             raise TypeError(f"[value_and_grad] argnums: expected ints, got {argnum!r}")
-    numbers = [number for argnum in argnums for number in integers(argnum)]
+    numbers = integers(list(argnums))
     if min(numbers) < 0 or max(numbers) > LARGEST:
         raise ArgumentError(f"[value_and_grad] argnums: expected positions from 0 to {LARGEST}, got {numbers}")
     if len(set(numbers)) < len(numbers):
