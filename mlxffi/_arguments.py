@@ -51,6 +51,11 @@ def stream_of(stream: Stream | None) -> int:
     return 0 if stream is None else Stream.handle_in(stream, "stream")
 
 
+def maybe(value: ArrayLike | None) -> Array | None:
+    """`as_array`, but for None, which stays None."""
+    return None if value is None else as_array(value)
+
+
 def kind_of(*values: object) -> Any:
     """The class of the first array among values, of whichever layer; Array where there is none."""
     return next((type(value) for value in values if shares(value)), _handles.array_class)
@@ -75,7 +80,7 @@ def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     return call
 
 
-def as_arrays(*values: ArrayLike | None, optional: int = 0) -> list[Any]:
+def as_arrays(*values: ArrayLike | None, optional: int = 0) -> Sequence[Any]:
     """Arrays for all values; a Python number takes the dtype of the first Array among them.
 
     The last `optional` ones may be None, which stays None.
@@ -85,22 +90,13 @@ def as_arrays(*values: ArrayLike | None, optional: int = 0) -> list[Any]:
         if type(value) is not array_class:
             break
     else:
-        return list(values)
+        return values
     first = next((value for value in values if isinstance(value, array_class)), None)
     required = len(values) - optional
     return [
         value if isinstance(value, array_class) or (value is None and i >= required) else beside(value, first)
         for i, value in enumerate(values)
     ]
-
-
-def arrays_in(values: Sequence[ArrayLike]) -> Sequence[Any]:
-    """`as_arrays` for the values of a sequence, which is given back where they are Arrays."""
-    array_class = _handles.array_class
-    for value in values:
-        if type(value) is not array_class:
-            return as_arrays(*values)
-    return values
 
 
 def as_pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:

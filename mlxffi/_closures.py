@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
-from ._ffi import ffi, last_error, lib
+from ._ffi import ffi, last_error, lib, pointer
 from ._handles import FEW, HANDLES, handles, own_arrays, pack_arrays, take_arrays
 from ._registry import Held, find
 
@@ -103,21 +103,22 @@ def run(function: Callable[..., int], closure: int, arrays: Iterable[Array], *mo
     return made
 
 
-class _Traced(local):
-    """The functions that this thread is tracing by `trace`, outermost first."""
+class ThreadStack(local):
+    """What each thread is in the middle of, outermost first."""
 
     def __init__(self) -> None:
-        self.functions: list[Function] = []
+        self.entries: list[Any] = []
 
 
-_traced = _Traced()
+# The functions that are being traced by `trace`.
+_traced = ThreadStack()
 # The closure of key 0, which is no entry of the registry: it calls the innermost of those functions.
 _TRACER = lib.glue_new_closure(0)
 
 
 def trace(function: Callable[..., int], traced: Function, arrays: Iterable[Array], *more: Any) -> list[Array]:
     """`run` for a transform that calls a function before it returns and keeps no closure of it."""
-    stack = _traced.functions
+    stack = _traced.entries
     stack.append(traced)
     try:
         return run(function, _TRACER, arrays, *more)
@@ -188,7 +189,7 @@ def _axes_of(axes: Any) -> int:
     packed = lib.mlx_vector_int_new_data(numbers, len(numbers))
     if not packed.ctx:
         raise last_error()
-    return int(ffi.cast("intptr_t", packed.ctx))
+    return pointer(packed)
 
 
 def _own_each(*vectors: tuple[Any, int]) -> list[list[Array]]:
@@ -209,17 +210,15 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure(inputs: Any, count: int, key: int) -> int:
     """Call an array function: a list of Arrays in, a list of Arrays out."""
-    arrays = own_arrays(inputs, count)  # step 4
-    result = (find(key) if key else _traced.functions[-1])(arrays)  # step 4
-    if _raised:
-        _raised.pop(get_ident(), None)  # whatever failed below this function did not stop it
-    return pack_arrays(arrays_of(result))  # step 5
+    arrays = own_arrays(inputs, count)  # step 4, and first, so that they are freed whatever comes
+    return _packed((find(key) if key else _traced.entries[-1])(arrays))  # steps 4 and 5
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_kwargs(inputs: Any, count: int, named: int, key: int) -> int:
     """Call a function over a list of Arrays and a map of named ones, which stays C's."""
-    return _packed(find(key)(own_arrays(inputs, count), named))
+    arrays = own_arrays(inputs, count)
+    return _packed(find(key)(arrays, named))
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
@@ -246,7 +245,8 @@ def python_closure_custom_vmap(
     out_axes: Any, inputs: Any, inputs_num: int, in_axes: Any, in_axes_num: int, key: int
 ) -> int:
     """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
-    result = find(key)(own_arrays(inputs, inputs_num), list(in_axes[0:in_axes_num]))
+    arrays = own_arrays(inputs, inputs_num)
+    result = find(key)(arrays, list(in_axes[0:in_axes_num]))
     if not isinstance(result, (list, tuple)) or len(result) != 2:
         raise TypeError(f"the vmap rule must return a pair (outputs, axes), got {type(result).__name__}")
     out_axes[0] = _axes_of(result[1])

@@ -17,7 +17,7 @@ from . import _dlpack, _handles, _ops, device
 from . import dtype as dtypes
 from ._arguments import as_arrays
 from ._errors import ArgumentError, Error
-from ._ffi import check, ffi, graph, last_error, lib
+from ._ffi import check, ffi, graph, lib
 from ._memory import UnknownElementsError, from_buffer, unknown_elements
 from ._sharing import shares
 from .dtype import LETTERS, Dtype
@@ -39,8 +39,8 @@ class ForeignValueError(Error, TypeError):
     """A value of a type that no array can be made of."""
 
 
-def from_value(value: Any, dtype: Dtype | None) -> int:
-    """A new array handle for a value.
+def from_value(value: Any, dtype: Dtype | None) -> Array:
+    """A new Array of a value.
 
     Raises:
       TypeError: no array can be made of it.
@@ -50,10 +50,10 @@ def from_value(value: Any, dtype: Dtype | None) -> int:
         return _from_numbers([value], [], dtype or _dtype_of([value]))
     if shares(value):  # an array of this layer or of mlxffi.core
         made = _handles.own_array(value._mlxffi_share())
-        return (made if dtype is None else _ops.astype(made, dtype))._mlxffi_share()
+        return made if dtype is None else _ops.astype(made, dtype)
     if isinstance(value, (list, tuple)):
         return _from_list(value, dtype)
-    return _computed(_from_foreign(value), dtype)._mlxffi_share()
+    return _computed(_from_foreign(value), dtype)
 
 
 def _computed(array: Array, dtype: Dtype | None) -> Array:
@@ -68,24 +68,18 @@ def _computed(array: Array, dtype: Dtype | None) -> Array:
 # --- numbers ---
 
 
-def _from_numbers(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype) -> int:
-    """A new array handle for numbers in row order."""
+def _from_numbers(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype) -> Array:
+    """An Array of numbers in row order."""
     if not shape and dtype.name in SCALARS:
         try:
-            return _checked(SCALARS[dtype.name](numbers[0]))
+            return _handles.own_array(SCALARS[dtype.name](numbers[0]))
         except (TypeError, OverflowError):
             pass  # as any other number
     try:
         data = ffi.from_buffer(_elements(numbers, dtype))
     except (TypeError, ValueError, OverflowError):
         raise _misfit(numbers, dtype) from None
-    return _checked(graph.glue_array_copy_data(data, list(shape), len(shape), dtype.number))
-
-
-def _checked(handle: int) -> int:
-    if not handle:
-        raise last_error()
-    return handle
+    return _handles.own_array(graph.glue_array_copy_data(data, list(shape), len(shape), dtype.number))
 
 
 def _elements(numbers: Sequence[Any], dtype: Dtype) -> Any:
@@ -141,14 +135,14 @@ def _dtype_of(numbers: Sequence[Any]) -> Dtype:
 # --- lists ---
 
 
-def _from_list(value: Sequence[Any], dtype: Dtype | None) -> int:
+def _from_list(value: Sequence[Any], dtype: Dtype | None) -> Array:
     shape, leaves = _leaves(value)
     kinds = set(map(type, leaves))
     if kinds <= NUMBERS:
         return _from_numbers(leaves, shape, dtype or _dtype_of(leaves))
     if kinds <= NUMBERS | {list, tuple}:
         raise _ragged("numbers and rows side by side")
-    return _stacked(value, dtype)._mlxffi_share()
+    return _stacked(value, dtype)
 
 
 def _leaves(value: Sequence[Any]) -> tuple[list[int], list[Any]]:
@@ -200,23 +194,16 @@ def _from_foreign(value: Any) -> Array:
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
         return _dlpack.from_exporter(value)
     if hasattr(value, "__array__"):
-        return _from_exported(value.__array__(), value)
+        exported = value.__array__()
+        found = from_buffer(exported)
+        if found is not None:
+            return found
+        kind = getattr(exported, "dtype", type(exported).__name__)
+        raise unknown_elements(f"a {type(value).__name__} of {kind}")
     for base in (complex, float, int):
         if isinstance(value, base):
             return _handles.array_class(base(value))  # type: ignore[arg-type]
-    raise _foreign(value)
-
-
-def _foreign(value: Any) -> ForeignValueError:
-    return ForeignValueError(
+    raise ForeignValueError(
         f"value: expected a number, a nested list of numbers, or an object with the buffer protocol, __dlpack__ or "
         f"__array__, got {type(value).__name__}"
     )
-
-
-def _from_exported(exported: Any, value: Any) -> Array:
-    found = from_buffer(exported)
-    if found is None:
-        kind = getattr(exported, "dtype", type(exported).__name__)
-        raise unknown_elements(f"a {type(value).__name__} of {kind}")
-    return found

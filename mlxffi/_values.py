@@ -18,6 +18,7 @@ from ._arguments import as_own
 from ._errors import ArgumentError
 from ._ffi import check, ffi, graph, handle, lib, taken_text
 from ._garbage import look_at_memory
+from ._handles import pack_arrays
 from ._process import require_no_fork
 from .dtype import LETTERS
 
@@ -32,6 +33,13 @@ def computed(array: Array, function: str) -> Array:
     check(lib.glue_array_eval(own._h))
     look_at_memory()
     return own
+
+
+def start(arrays: Sequence[Array]) -> None:
+    """Start to compute arrays, without waiting for them."""
+    require_no_fork("async_eval")
+    check(lib.glue_async_eval(pack_arrays(arrays)))
+    look_at_memory()
 
 
 # --- elements ---

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _sharing, _values
 from . import dtype as dtypes
@@ -12,13 +12,13 @@ from ._arguments import NOT_HELD, ArrayLike, as_own
 from ._ffi import address, check, ffi, graph, handle, last_error, lib
 from ._garbage import WAITS, watch
 from ._handles import own_array
-from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
 
 if TYPE_CHECKING:
     from .device import Stream
 
 Result = TypeVar("Result")
+Operator: TypeAlias = "Callable[[Any, ArrayLike], Array]"
 SIZES = ffi.typeof("int[]")
 # As many axes are read by one call.
 FEW = 8
@@ -47,7 +47,7 @@ def _asking(operation: Callable[..., Result], swapped: bool = False) -> Callable
     return operator
 
 
-def _binary(operation: Callable[..., Array]) -> Callable[[Any, ArrayLike], Array]:
+def _binary(operation: Callable[..., Array]) -> Operator:
     """`array ? other`, which for Arrays and plain numbers is the operation's C function at once."""
     general, name = _asking(operation), f"glue_{operation.__name__}"
     glue, place = getattr(graph, name), address(name)
@@ -65,6 +65,11 @@ def _binary(operation: Callable[..., Array]) -> Callable[[Any, ArrayLike], Array
 
     operator.__doc__ = operation.__doc__
     return operator
+
+
+def _both(operation: Callable[..., Array]) -> tuple[Operator, Operator]:
+    """`array ? other` and `other ? array`."""
+    return _binary(operation), _asking(operation, swapped=True)
 
 
 def _divmod(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
@@ -99,7 +104,8 @@ class Array:
     __array_priority__ = 1000
 
     def __new__(cls, value: ArrayLike, dtype: DtypeLike | None = None) -> Array:
-        return cls._own(_convert.from_value(value, None if dtype is None else dtypes.of(dtype)))
+        made = _convert.from_value(value, None if dtype is None else dtypes.of(dtype))
+        return made if cls is Array else cls._own(made._mlxffi_share())
 
     @classmethod
     def _own(cls, handle: int) -> Array:
@@ -188,8 +194,7 @@ class Array:
 
     def async_eval(self) -> Array:
         """Start to compute it without waiting; returns itself."""
-        require_no_fork("async_eval")
-        check(lib.glue_async_eval(_handles.pack_arrays([self])))
+        _values.start([self])
         return self
 
     def detach(self) -> Array:
@@ -259,32 +264,19 @@ class Array:
 
     # --- operators; `a += b` makes a new array and gives it the name `a` ---
 
-    __add__ = _binary(_ops.add)
-    __radd__ = _asking(_ops.add, swapped=True)
-    __sub__ = _binary(_ops.subtract)
-    __rsub__ = _asking(_ops.subtract, swapped=True)
-    __mul__ = _binary(_ops.multiply)
-    __rmul__ = _asking(_ops.multiply, swapped=True)
-    __truediv__ = _binary(_ops.divide)
-    __rtruediv__ = _asking(_ops.divide, swapped=True)
-    __floordiv__ = _binary(_ops.floor_divide)
-    __rfloordiv__ = _asking(_ops.floor_divide, swapped=True)
-    __mod__ = _binary(_ops.remainder)
-    __rmod__ = _asking(_ops.remainder, swapped=True)
-    __pow__ = _binary(_ops.power)
-    __rpow__ = _asking(_ops.power, swapped=True)
-    __matmul__ = _binary(_ops.matmul)
-    __rmatmul__ = _asking(_ops.matmul, swapped=True)
-    __lshift__ = _binary(_ops.left_shift)
-    __rlshift__ = _asking(_ops.left_shift, swapped=True)
-    __rshift__ = _binary(_ops.right_shift)
-    __rrshift__ = _asking(_ops.right_shift, swapped=True)
-    __and__ = _binary(_ops.bitwise_and)
-    __rand__ = _asking(_ops.bitwise_and, swapped=True)
-    __or__ = _binary(_ops.bitwise_or)
-    __ror__ = _asking(_ops.bitwise_or, swapped=True)
-    __xor__ = _binary(_ops.bitwise_xor)
-    __rxor__ = _asking(_ops.bitwise_xor, swapped=True)
+    __add__, __radd__ = _both(_ops.add)
+    __sub__, __rsub__ = _both(_ops.subtract)
+    __mul__, __rmul__ = _both(_ops.multiply)
+    __truediv__, __rtruediv__ = _both(_ops.divide)
+    __floordiv__, __rfloordiv__ = _both(_ops.floor_divide)
+    __mod__, __rmod__ = _both(_ops.remainder)
+    __pow__, __rpow__ = _both(_ops.power)
+    __matmul__, __rmatmul__ = _both(_ops.matmul)
+    __lshift__, __rlshift__ = _both(_ops.left_shift)
+    __rshift__, __rrshift__ = _both(_ops.right_shift)
+    __and__, __rand__ = _both(_ops.bitwise_and)
+    __or__, __ror__ = _both(_ops.bitwise_or)
+    __xor__, __rxor__ = _both(_ops.bitwise_xor)
     __divmod__ = _asking(_divmod)
     __rdivmod__ = _asking(_divmod, swapped=True)
 

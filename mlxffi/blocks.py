@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import _handles
-from ._arguments import as_array, as_kind, kind_of, text
+from ._arguments import as_array, as_kind, kind_of
 from ._errors import ArgumentError
-from ._ffi import ffi, graph, plain_mlxc
+from ._ffi import graph, plain_mlxc
+from ._handles import take_arrays
+from ._structs import Struct
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
-    from .array import Array
 
 __all__ = ["DecoderBlock", "Linear"]
 
@@ -82,13 +82,9 @@ class DecoderBlock:
             raise ArgumentError("[DecoderBlock] this build's libmlxc is not mlxffi's own, and has no decoder block")
         _require_names("layers", layers, LAYERS, LAYERS)
         _require_names("norms", norms, NORMS[:2], NORMS)
-        self._kept: list[Any] = []  # what the struct points to
         numbers = {"heads": heads, "key_heads": key_heads, "eps": eps, "attention_scale": attention_scale}
-        rope = {"rope_base": rope_base, "rope_scale": rope_scale}
-        arrays = self._arrays({**norms, "rope_freqs": rope_freqs})
-        made = {name: self._linear(layer) for name, layer in layers.items()}
-        self._struct = ffi.new("mlxffi_block *", {**numbers, **rope, **arrays, **made})
-        self._address = int(ffi.cast("intptr_t", self._struct))
+        rope = {"rope_base": rope_base, "rope_scale": rope_scale, "rope_freqs": rope_freqs}
+        self._struct = Struct("mlxffi_block", {**layers, **norms, **numbers, **rope})
 
     def __call__(self, x: ArrayLike, keys: ArrayLike, values: ArrayLike, first: int) -> tuple[Any, Any, Any]:
         """The block's result for the next positions, each of which sees all before it and itself.
@@ -107,22 +103,10 @@ class DecoderBlock:
         """
         arrays = as_array(x), as_array(keys), as_array(values)
         of_x, of_keys, of_values = (array._h for array in arrays)
-        found = _handles.take_arrays(graph.glue_fused_decoder_block(of_x, self._address, of_keys, of_values, first, 0))
+        found = take_arrays(graph.glue_fused_decoder_block(of_x, self._struct.address, of_keys, of_values, first, 0))
         kind = kind_of(x)
         y, keys, values = (as_kind(kind, array) for array in found)
         return y, keys, values
-
-    def _linear(self, layer: Linear) -> dict[str, Any]:
-        names = ("weight", "scales", "biases", "bias", "a", "b")
-        mode = ffi.new("char[]", text(layer.mode, "mode"))
-        self._kept.append(mode)
-        packing = {"group_size": layer.group_size, "bits": layer.bits, "mode": mode}
-        return {**self._arrays({name: getattr(layer, name) for name in names}), **packing, "scale": layer.scale}
-
-    def _arrays(self, arrays: Mapping[str, ArrayLike | None]) -> dict[str, Any]:
-        held: dict[str, Array] = {name: as_array(value) for name, value in arrays.items() if value is not None}
-        self._kept.append(held)
-        return {name: [ffi.cast("void *", array._h)] for name, array in held.items()}
 
 
 def _require_names(argument: str, found: Mapping[str, Any], needed: tuple[str, ...], known: tuple[str, ...]) -> None:

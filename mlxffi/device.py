@@ -29,9 +29,7 @@ class Device(_handles.Owner):
     _free = lib.glue_device_free
 
     def __init__(self, type: str = "cpu", index: int = 0):
-        if type not in TYPES:
-            raise ArgumentError(f"type: expected 'cpu' or 'gpu', got {type!r}")
-        super().__init__(lib.glue_device_new_type(TYPES[type], index))
+        super().__init__(lib.glue_device_new_type(_number_of(type), index))
 
     @property
     def type(self) -> str:
@@ -148,6 +146,10 @@ def device_count(type: str) -> int:
     Returns:
       The number; 0 if there is no such backend.
     """
+    return int(read("int", lib.glue_device_count, _number_of(type)))
+
+
+def _number_of(type: str) -> int:
     if type not in TYPES:
         raise ArgumentError(f"type: expected 'cpu' or 'gpu', got {type!r}")
-    return int(read("int", lib.glue_device_count, TYPES[type]))
+    return TYPES[type]

@@ -13,7 +13,6 @@ from ._arguments import as_arrays
 from ._closures import Closure, call, check
 from ._containers import array_map, arrays_of_map, path_text
 from ._errors import ArgumentError
-from ._ffi import check as check_status
 from ._ffi import lib
 from ._handles import Owner, pack_arrays, take_arrays
 from ._registry import Held
@@ -100,7 +99,7 @@ class FunctionExporter(Owner):
     def close(self) -> None:
         """End the file. The handle stays until nobody uses it any more."""
         self._closed = True
-        check_status(lib.glue_function_exporter_close(self._exporter))
+        check(call(lib.glue_function_exporter_close, self._exporter))
 
 
 def exporter(path: Any, fn: ExportedFunction, shapeless: bool = False) -> FunctionExporter:

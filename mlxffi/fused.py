@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import _handles
-from ._arguments import as_array, handle_of, in_kind, stream_of, text
+from ._arguments import as_array, handle_of, in_kind, maybe, stream_of, text
 from ._ffi import graph, plain_mlxc
+from ._handles import own_array
 from .array import Array
 from .losses.reference import On
 
@@ -34,8 +34,8 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
 
     Source: Zhang and Sennrich 2019. C: mlxffi_rms_norm.
     """
-    x, weight = as_array(x), _maybe(weight)
-    return _handles.own_array(graph.glue_fused_rms_norm(x._h, handle_of(weight), eps, stream_of(stream)))
+    x, weight = as_array(x), maybe(weight)
+    return own_array(graph.glue_fused_rms_norm(x._h, handle_of(weight), eps, stream_of(stream)))
 
 
 @in_kind
@@ -67,9 +67,9 @@ def rope(
 
     Source: Su et al. 2021. C: mlxffi_rope.
     """
-    x, first, freqs = as_array(x), as_array(offset), _maybe(freqs)
+    x, first, freqs = as_array(x), as_array(offset), maybe(freqs)
     options = (dims, traditional, 0.0 if base is None else base, base is not None, scale)
-    return _handles.own_array(graph.glue_fused_rope(x._h, *options, first._h, handle_of(freqs), stream_of(stream)))
+    return own_array(graph.glue_fused_rope(x._h, *options, first._h, handle_of(freqs), stream_of(stream)))
 
 
 @in_kind
@@ -97,9 +97,9 @@ def attention(
 
     Source: Vaswani et al. 2017; Dao 2023 for the backward pass. C: mlxffi_attention.
     """
-    q, k, v, mask = as_array(q), as_array(k), as_array(v), _maybe(mask)
+    q, k, v, mask = as_array(q), as_array(k), as_array(v), maybe(mask)
     options = scale, causal, handle_of(mask), stream_of(stream)
-    return _handles.own_array(graph.glue_fused_attention(q._h, k._h, v._h, *options))
+    return own_array(graph.glue_fused_attention(q._h, k._h, v._h, *options))
 
 
 @in_kind
@@ -118,7 +118,7 @@ def swiglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> A
     if plain_mlxc:
         ops = On(stream)
         return ops.multiply(ops.multiply(gate, ops.sigmoid(gate)), up)
-    return _handles.own_array(graph.glue_fused_swiglu(gate._h, up._h, stream_of(stream)))
+    return own_array(graph.glue_fused_swiglu(gate._h, up._h, stream_of(stream)))
 
 
 @in_kind
@@ -138,7 +138,7 @@ def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Ar
         ops = On(stream)
         factor = ops.add(ops.multiply(ops.square(gate), GELU * 0.044715), GELU)
         return ops.multiply(ops.multiply(gate, ops.sigmoid(ops.multiply(gate, factor))), up)
-    return _handles.own_array(graph.glue_fused_geglu(gate._h, up._h, stream_of(stream)))
+    return own_array(graph.glue_fused_geglu(gate._h, up._h, stream_of(stream)))
 
 
 @in_kind
@@ -172,7 +172,7 @@ def lora_linear(
     Source: Hu et al. 2021. C: mlxffi_lora_linear, mlxffi_lora_quantized_linear.
     """
     x, weight, a, b = as_array(x), as_array(weight), as_array(a), as_array(b)
-    packed, offsets = _maybe(scales), _maybe(biases)
+    packed, offsets = maybe(scales), maybe(biases)
     if plain_mlxc:
         ops = On(stream)
         low = ops.multiply(ops.matmul(x, a), scale)
@@ -182,11 +182,7 @@ def lora_linear(
             whole = ops.quantized_matmul(x, weight, packed, offsets, True, group_size, bits, mode)
         return ops.astype(ops.add(whole, ops.matmul(low, b)), x.dtype)
     if packed is None:
-        return _handles.own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
+        return own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
     handles = x._h, weight._h, packed._h, handle_of(offsets), a._h, b._h
     options = scale, group_size, bits, text(mode, "mode"), stream_of(stream)
-    return _handles.own_array(graph.glue_fused_lora_quantized_linear(*handles, *options))
-
-
-def _maybe(value: ArrayLike | None) -> Array | None:
-    return None if value is None else as_array(value)
+    return own_array(graph.glue_fused_lora_quantized_linear(*handles, *options))

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, TypeAlias
+from typing import IO, TypeAlias
 
 from ._arguments import as_own, text
 from ._containers import array_list, entries_of, fresh
@@ -63,11 +63,7 @@ def _written(write: Callable[..., int], outputs: Sequence[Array], names: Mapping
         for name, named in entries_of(names, "names"):
             array = as_own(named)
             check(lib.mlx_node_namer_set_name(namer, handle("mlx_array", array._h), text(name, "names")))
-        return _captured(lambda file: write(file, namer, arrays))
-
-
-def _captured(write: Callable[[Any], int]) -> str:
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
-        check(write(file))
-        file.seek(0)
-        return file.read()
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+            check(write(file, namer, arrays))
+            file.seek(0)
+            return file.read()

@@ -7,11 +7,10 @@ nest to any depth, and an exception that the function raises reaches the caller 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import local
 from typing import NoReturn
 
-from ._arguments import ArrayLike, arrays_in, as_arrays, integers
-from ._closures import Closure, arrays_of, run, trace
+from ._arguments import ArrayLike, as_arrays, integers
+from ._closures import Closure, ThreadStack, arrays_of, run, trace
 from ._containers import array_list
 from ._errors import ArgumentError, RangeError
 from ._ffi import check, graph, lib, plain_mlxc, pointer, read
@@ -19,6 +18,7 @@ from ._garbage import look_at_memory
 from ._handles import Owner, handles, pack_arrays, take_arrays
 from ._process import require_no_fork
 from ._registry import Held, keep
+from ._values import start
 from .array import Array
 
 __all__ = [
@@ -94,29 +94,21 @@ def async_eval(*arrays: Array) -> None:
     Args:
       arrays: any number of Arrays.
     """
-    require_no_fork("async_eval")
-    check(lib.glue_async_eval(pack_arrays(arrays)))
-    look_at_memory()
+    start(arrays)
 
 
 # --- which arrays are being differentiated ---
 
 
-class _Active(local):
-    """The arguments of the derivatives that this thread is tracing, outermost first."""
-
-    def __init__(self) -> None:
-        self.arguments: list[tuple[list[Array], Sequence[int] | None]] = []
-
-
-_active = _Active()
+# The arguments of the derivatives that are being traced: all of a function's, and which of them (None: all).
+_active = ThreadStack()
 
 
 def _differentiating(fn: ListFunction, argnums: Sequence[int] | None = None) -> ListFunction:
     """`fn`, whose arguments (those at `argnums`; None: all) count as being differentiated while it runs."""
 
     def traced(inputs: list[Array]) -> Sequence[Array]:
-        stack = _active.arguments
+        stack = _active.entries
         stack.append((inputs, argnums))
         try:
             return fn(inputs)
@@ -135,7 +127,7 @@ def _without_captures(fn: ListFunction) -> ListFunction:
 
     def checked(inputs: list[Array]) -> Sequence[Array]:
         outputs = fn(inputs)
-        candidates = [array for arrays, argnums in _active.arguments for array in _at(arrays, argnums)]
+        candidates = [array for arrays, argnums in _active.entries for array in _at(arrays, argnums)]
         if candidates and not plain_mlxc:
             _refuse(_gradient_around(arrays_of(outputs), inputs, candidates))
         return outputs
@@ -184,7 +176,7 @@ def vjp(
 
     Source: C mlx_vjp; the Go port's VJP.
     """
-    inputs, seeds = arrays_in(tuple(primals)), arrays_in(tuple(cotangents))
+    inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
     both = trace(graph.glue_run_vjp, _differentiating(fn), inputs, handles(seeds), len(seeds))
     count = len(both) - len(inputs)
     outputs, vjps = both[:count], both[count:]
@@ -212,7 +204,7 @@ def jvp(
 
     Source: C mlx_jvp; the Go port's JVP.
     """
-    inputs, directions = arrays_in(tuple(primals)), arrays_in(tuple(tangents))
+    inputs, directions = as_arrays(*primals), as_arrays(*tangents)
     both = trace(graph.glue_run_jvp, _differentiating(fn), inputs, handles(directions), len(directions))
     return both[: len(both) // 2], both[len(both) // 2 :]
 
@@ -255,7 +247,7 @@ class GradFn(_Reusable):
         Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
         """
         made = self._native or self._freed("[GradFn.apply] this GradFn")  # held: the function may free its own
-        both = run(graph.glue_run_value_and_grad, made.closure, arrays_in(inputs))
+        both = run(graph.glue_run_value_and_grad, made.closure, as_arrays(*inputs))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
@@ -309,7 +301,7 @@ def _checked_argnums(argnums: Sequence[int]) -> list[int]:
     for argnum in argnums:
         if isinstance(argnum, bool) or not hasattr(argnum, "__index__"):
             raise TypeError(f"[value_and_grad] argnums: expected ints, got {argnum!r}")
-    numbers = [number for argnum in argnums for number in integers(argnum)]
+    numbers = integers(list(argnums))
     if min(numbers) < 0 or max(numbers) > LARGEST:
         raise ArgumentError(f"[value_and_grad] argnums: expected positions from 0 to {LARGEST}, got {numbers}")
     if len(set(numbers)) < len(numbers):
@@ -318,6 +310,15 @@ def _checked_argnums(argnums: Sequence[int]) -> list[int]:
 
 
 # --- transforms that last in the graph: their closures are made for each call and kept by C ---
+
+
+def _made_for_each_call(make: Callable[[], int]) -> Callable[[Sequence[ArrayLike]], list[Array]]:
+    def transformed(inputs: Sequence[ArrayLike]) -> list[Array]:
+        arrays = as_arrays(*inputs)
+        made = _NativeFunction(make())
+        return run(graph.glue_run_closure, made.closure, arrays)
+
+    return transformed
 
 
 def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]:
@@ -339,13 +340,7 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
     Cost".
     """
     checked = _without_captures(fn)
-
-    def checkpointed(inputs: Sequence[ArrayLike]) -> list[Array]:
-        arrays = as_arrays(*inputs)
-        transformed = _NativeFunction(lib.glue_new_checkpoint(keep(checked)))
-        return run(graph.glue_run_closure, transformed.closure, arrays)
-
-    return checkpointed
+    return _made_for_each_call(lambda: lib.glue_new_checkpoint(keep(checked)))
 
 
 def custom_vjp(
@@ -387,13 +382,11 @@ def custom_function(
     """
     rules = vjp, jvp, vmap
 
-    def customised(inputs: Sequence[ArrayLike]) -> list[Array]:
-        arrays = as_arrays(*inputs)
+    def make() -> int:
         keys = [0 if rule is None else keep(rule) for rule in rules]
-        transformed = _NativeFunction(lib.glue_new_custom_function(keep(fn), *keys))
-        return run(graph.glue_run_closure, transformed.closure, arrays)
+        return lib.glue_new_custom_function(keep(fn), *keys)
 
-    return customised
+    return _made_for_each_call(make)
 
 
 def vmap(
@@ -453,7 +446,7 @@ class CompiledFunction(_Reusable):
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
         made = self._native or self._freed("[compile] this compiled function")
-        return run(graph.glue_run_closure, made.closure, arrays_in(inputs))
+        return run(graph.glue_run_closure, made.closure, as_arrays(*inputs))
 
 
 def compile(fn: ListFunction, shapeless: bool = False) -> CompiledFunction:

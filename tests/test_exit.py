@@ -112,10 +112,11 @@ started = threading.Semaphore(0)
 @pytest.mark.parametrize("work", [name for name in THREAD_WORK if "sleeping" not in name])
 def test_a_process_waits_for_its_threads(work):
     code = THREADS.format(work=THREAD_WORK[work]) + textwrap.dedent("""
-        end = time.monotonic() + 0.3
+        ends = []  # once they have started, so that a busy machine does not end them before
         for _ in range(3):
-            threading.Thread(target=work, args=[lambda: time.monotonic() < end]).start()
+            threading.Thread(target=work, args=[lambda: not ends or time.monotonic() < ends[0]]).start()
         started.acquire()
+        ends.append(time.monotonic() + 0.3)
         sys.exit(7)
     """)
     assert run(code) == (7, "", "")

@@ -12,7 +12,7 @@ import pytest
 from helpers import counts_references, needs_own_mlxc
 
 import mlxffi as m
-from mlxffi import Array, lib, memory
+from mlxffi import Array, _closures, ffi, lib, memory
 
 SOAK = Path(__file__).resolve().parents[1] / "scripts/soak.py"
 
@@ -43,6 +43,20 @@ def test_a_call_leaves_nothing(baseline):
         m.checkpoint(square)([Array(3.0)])
         m.custom_function(square, vjp=lambda p, c, o: p)([Array(3.0)])
         assert memory.live_handles() == baseline
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda inputs: _closures.python_closure(inputs, 1, -1),
+        lambda inputs: _closures.python_closure_kwargs(inputs, 1, 0, -1),
+        lambda inputs: _closures.python_closure_custom_vmap(None, inputs, 1, [0], 1, -1),
+    ],
+)
+def test_a_callback_without_a_function_leaves_nothing(call):
+    inputs = ffi.new("intptr_t[]", [Array(3.0)._mlxffi_share()])
+    with pytest.raises(KeyError):
+        call(inputs)
 
 
 def test_second_order_leaves_nothing(baseline):

@@ -22,7 +22,7 @@ BINDING = [
     "_ffi dtype",
     "_garbage _registry",
     "_handles",
-    "_arguments _containers device",
+    "_arguments _containers _structs device",
     "_ops",
     "_closures _memory memory",
     "_convert _dlpack _indexing _values",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _ops
-from .._arguments import as_array, handle_of, in_kind, stream_of
+from .._arguments import as_array, handle_of, in_kind, maybe, stream_of
 from .._errors import ArgumentError
 from .._ffi import graph, plain_mlxc, read
 from .._handles import own_array
@@ -69,7 +69,7 @@ def cross_entropy(
     section 7. C mlxffi_cross_entropy; docs/losses.md.
     """
     name, x, goal = "cross_entropy", as_array(logits), as_array(targets)
-    factors = None if weights is None else as_array(weights)
+    factors = maybe(weights)
     _checks.require_logits(name, "logits", x)
     _checks.require_targets(name, x, goal)
     if factors is not None:

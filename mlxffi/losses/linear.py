@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .. import _handles
-from .._arguments import as_array, handle_of, in_kind, stream_of, text
-from .._ffi import ffi, graph, plain_mlxc
+from .._arguments import as_array, handle_of, in_kind, maybe, stream_of
+from .._ffi import graph, plain_mlxc
+from .._handles import own_array
+from .._structs import Struct
 from ..array import Array
 from . import _checks, reference
 
@@ -74,7 +75,7 @@ def linear_cross_entropy(
     Source: Wijmans et al. 2024 (Cut your losses in large-vocabulary language models); z-loss, Chowdhery et al. 2022,
     section 5. C mlxffi_linear_cross_entropy; docs/losses.md.
     """
-    x, goal, factors = as_array(hidden), as_array(targets), None if weights is None else as_array(weights)
+    x, goal, factors = as_array(hidden), as_array(targets), maybe(weights)
     _checks.require_index("linear_cross_entropy", ignore_index)
     _checks.require_reduction("linear_cross_entropy", reduction)
     if plain_mlxc:
@@ -82,12 +83,12 @@ def linear_cross_entropy(
         return reference.cross_entropy(
             logits, goal, factors, ignore_index, label_smoothing, reduction, stream, z_loss=z_loss
         )
-    own = _Struct(weight)
+    own = _struct(weight)
     options = ignore_index or 0, ignore_index is not None, label_smoothing, z_loss, _checks.REDUCTIONS[reduction]
     found = graph.glue_fused_linear_cross_entropy(
         x._h, own.address, goal._h, handle_of(factors), *options, stream_of(stream)
     )
-    return _handles.own_array(found)
+    return own_array(found)
 
 
 @in_kind
@@ -168,36 +169,26 @@ def _divergence(
         both = _logits(q, _head(weight_q), stream), _logits(p, _head(weight_p), stream)
         composed: Array = getattr(reference, name)(*both, temperature, reduction, teacher_gradient, stream)
         return composed
-    student, teacher = _Struct(weight_q), _Struct(weight_p)
+    student, teacher = _struct(weight_q), _struct(weight_p)
     options = temperature, teacher_gradient, _checks.REDUCTIONS[reduction], stream_of(stream)
     glue = getattr(graph, f"glue_fused_linear_{name}")
-    return _handles.own_array(glue(q._h, student.address, p._h, teacher.address, *options))
+    return own_array(glue(q._h, student.address, p._h, teacher.address, *options))
 
 
 def _head(weight: ArrayLike | Head) -> Head:
     return weight if isinstance(weight, Head) else Head(weight)
 
 
-class _Struct:
-    """An mlxffi_head, which lives as long as this object, with the arrays in it."""
-
-    def __init__(self, weight: ArrayLike | Head):
-        head = _head(weight)
-        parts = {name: getattr(head, name) for name in ("weight", "scales", "biases", "bias")}
-        self._arrays = {name: as_array(part) for name, part in parts.items() if part is not None}
-        self._mode = ffi.new("char[]", text(head.mode, "mode"))
-        handles = {name: [ffi.cast("void *", array._h)] for name, array in self._arrays.items()}
-        options = {"group_size": head.group_size, "bits": head.bits, "mode": self._mode, "soft_cap": head.soft_cap}
-        self._struct = ffi.new("mlxffi_head *", {**handles, **options})
-        self.address = int(ffi.cast("intptr_t", self._struct))
+def _struct(weight: ArrayLike | Head) -> Struct:
+    return Struct("mlxffi_head", vars(_head(weight)))
 
 
 def _logits(hidden: Array, head: Head, stream: Stream | None) -> Array:
     """The logits whole: over somebody else's mlx-c, which has no such loss."""
     ops, weight = reference.On(stream), as_array(head.weight)
     if head.scales is not None:
-        rest = None if head.biases is None else as_array(head.biases)
-        weight = ops.dequantize(weight, as_array(head.scales), rest, head.group_size, head.bits, head.mode)
+        packing = head.group_size, head.bits, head.mode
+        weight = ops.dequantize(weight, as_array(head.scales), maybe(head.biases), *packing)
     logits = ops.matmul(hidden, ops.transpose(weight))
     if head.bias is not None:
         logits = ops.add(logits, as_array(head.bias))

@@ -1,16 +1,17 @@
-"""The Python functions over the glue: mlxffi/_ops.py and the modules fft, linalg, random and fast.
+"""The Python functions over the glue: mlxffi/_ops.py and the modules fft, linalg, random, fast and memory.
 
-One function for one C function, by the C name less its prefix; arrays first, the stream last and by keyword.
+One function for one C function, by the C name less its prefix and `get_`; arrays first, the stream last and by keyword.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 
 from .docstrings import Docstring, about_parameter, errors_of, rest_of, result_of, sentences
 from .table import Function, Header, Param
 
-MODULES = {"ops": "_ops", "fft": "fft", "linalg": "linalg", "random": "random", "fast": "fast"}
+MODULES = {"ops": "_ops", "fft": "fft", "linalg": "linalg", "random": "random", "fast": "fast", "memory": "memory"}
 WIDTH = 116
 
 # The usual value of a parameter, by name; a row of the table may say otherwise. Only trailing parameters have one.
@@ -39,6 +40,9 @@ OPTIONALS = {
     "mlx_optional_float": ("float", "0.0"),
     "mlx_optional_bool": ("bool", "False"),
 }
+# The halves of the cffi glue (see emit_cffi.py), by their names in Python.
+LIBRARIES = {"graph": "graph", "calls": "lib"}
+RESULTS = {"mlx_array *": "Array", "mlx_vector_array *": "list[Array]", "size_t *": "int"}
 # Bodies rebind their parameters to what they are converted to, which a type checker cannot follow.
 MYPY = '# mypy: disable-error-code="union-attr, assignment, arg-type, no-any-return, misc"\n'
 LISTS = ("const int *", "const int64_t *")
@@ -50,33 +54,37 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
 
 
 def _module(header: Header, banner: str) -> str:
-    functions = [PythonFunction(function) for function in header.functions]
+    functions = [PythonFunction(function, LIBRARIES[header.glue]) for function in header.functions]
     functions = [function for function in functions if function.possible]
     body = "\n\n\n".join(function.text() for function in functions)
     borrowed = [name for names in header.also.values() for name in names]
     names_here = [name for function in functions for name in (function.name, function.function.alias) if name]
     public = sorted([*names_here, *borrowed], key=_sort_key)
     names = "".join(f'    "{name}",\n' for name in public)
-    about = f'"""The operations of mlx/c/{header.name}.h, one function each."""\n\n# {banner}'
-    wanted = [name for name in HELPERS if re.search(rf"\b{name}\(", body)]
-    helpers = f"from ._arguments import {', '.join(wanted)}\n" if wanted else ""
-    sequence = "from collections.abc import Sequence\n" if "Sequence[" in body else ""
-    also = "".join(f"from .{module} import {', '.join(names)}\n" for module, names in header.also.items())
-    likes = [name for name in ("ArrayLike", "DtypeLike") if re.search(rf"\b{name}\b", body)]
-    ffi = [name for name in ("ffi", "graph", "last_error") if re.search(rf"\b{name}[.(]", body)]
-    owning = [name for name in ("own_array", "take_arrays") if f" {name}(" in body]
+    about = f'"""The functions of mlx/c/{header.name}.h."""\n\n# {banner}'
+    return f"{about}\n\n{MYPY}\n{_imports(header, body)}\n__all__ = [\n{names}]\n\n\n{body}\n"
+
+
+def _imports(header: Header, body: str) -> str:
+    """The imports of a module: of what its functions use."""
     # The class of arrays stands on the operations of ops.h; whoever takes another module alone needs it.
-    above = header.name != "ops"
-    imports = (
-        f"{MYPY}\nfrom __future__ import annotations\n\n"
-        f"{sequence}from typing import TYPE_CHECKING\n\n"
-        "from . import _handles\n"
-        f"{helpers}from ._ffi import {', '.join(ffi)}\n"
-        f"from ._handles import {', '.join(owning)}\n{ARRAY.lstrip() if above else ''}{also}\n"
-        f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n{'' if above else ARRAY}"
-        "    from .device import Stream\n"
-    )
-    return f"{about}\n\n{imports}\n__all__ = [\n{names}]\n\n\n{body}\n"
+    array = _import("array", ["Array"], r"\b%s\b", body)
+    called = "".join(_import(module, names, r"\b%s(\(|\.(new|NULL|glue_))", body) for module, names in CALLED.items())
+    types = _import("_arguments", ["ArrayLike", "DtypeLike"], r"\b%s\b", body)
+    types += array * (header.name == "ops") + _import("device", ["Stream"], r"\b%s\b", body)
+    also = "".join(f"from .{module} import {', '.join(names)}\n" for module, names in header.also.items())
+    typing = "from typing import TYPE_CHECKING\n\n" if types else ""
+    sequence = "from collections.abc import Sequence\n" if "Sequence[" in body else ""
+    handles = "from . import _handles\n" if "_handles." in body else ""
+    ours = f"{handles}{called}{array * (header.name != 'ops')}{also}"
+    checked = "\nif TYPE_CHECKING:\n" + textwrap.indent(types, "    ") if types else ""
+    return f"from __future__ import annotations\n\n{sequence}{typing}{ours}{checked}"
+
+
+def _import(module: str, names: list[str], pattern: str, body: str) -> str:
+    """The line that imports the names whose pattern is found; "" without any."""
+    found = [name for name in names if re.search(pattern % name, body)]
+    return f"from .{module} import {', '.join(found)}\n" if found else ""
 
 
 def _sort_key(name: str) -> list[str]:
@@ -84,18 +92,25 @@ def _sort_key(name: str) -> list[str]:
     return [part.zfill(4) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-ARRAY = "    from .array import Array\n"
-HELPERS = ["as_array", "as_arrays", "as_pair", "dtype_number", "fft_norm", "handles", "integers", "stream_of", "text"]
+# What the functions call, by module.
+CALLED = {
+    "_arguments": [
+        "as_array", "as_arrays", "as_pair", "dtype_number", "fft_norm", "handles", "integers", "stream_of", "text",
+    ],
+    "_ffi": ["ffi", "graph", "last_error", "lib", "read"],
+    "_handles": ["own_array", "take_arrays"],
+}  # fmt: skip
 
 
 class PythonFunction:
     """One Python function: its signature, how each argument is converted, and the call."""
 
-    def __init__(self, function: Function):
+    def __init__(self, function: Function, library: str):
         self.function = function
-        self.name = function.name.removeprefix("mlx_").removeprefix(f"{function.header}_")
+        self.library = library
+        self.name = re.sub(rf"mlx_({function.header}_|get_)?", "", function.name, count=1)
         self.possible = function.returns == "int"
-        self.outs = [param for param in function.params if param.type in ("mlx_array *", "mlx_vector_array *")]
+        self.outs = [param for param in function.params if param.type in RESULTS]
         self.arrays = [param for param in function.params if param.type == "const mlx_array"]
         self.signature: list[tuple[str, str]] = []
         self.before: list[str] = []
@@ -132,7 +147,7 @@ class PythonFunction:
             nullable = name in self.function.nullable
             self._add(name, "ArrayLike | None" if nullable else "ArrayLike")
             self.arguments.append(f"0 if {name} is None else {name}._h" if nullable else f"{name}._h")
-        elif kind == "const mlx_vector_array":
+        elif kind == "const mlx_vector_array" and self.library == "graph":
             self._add(name, "Sequence[ArrayLike]")
             self.before.append(f"{name} = as_arrays(*{name})")
             self.arguments += [f"handles({name})", f"len({name})"]
@@ -193,7 +208,7 @@ class PythonFunction:
     def _returns(self) -> str:
         if not self.outs:
             return "None"
-        kinds = ["Array" if out.type == "mlx_array *" else "list[Array]" for out in self.outs]
+        kinds = [RESULTS[out.type] for out in self.outs]
         return kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
 
     def _docstring(self) -> str:
@@ -202,7 +217,7 @@ class PythonFunction:
         arguments = [(name, about_parameter(row, name)) for name in names]
         result = result_of(row) if self.outs else ""
         parts = sentences(row.doc)[0], rest_of(row), arguments, result, errors_of(row), f"C: {row.name}."
-        return Docstring(*parts).text(WIDTH - 4)
+        return Docstring(*parts).text(WIDTH - 4).replace("`get_", "`")
 
     def _match_arrays(self) -> list[str]:
         names = [param.name for param in self.arrays]
@@ -229,11 +244,13 @@ class PythonFunction:
         return ["(", *(f"    {name}," for name in names), f") = {call}"]
 
     def _call(self) -> list[str]:
-        glue = "graph.glue_" + self.function.name.removeprefix("mlx_")
+        glue = f"{self.library}.glue_{self.function.name.removeprefix('mlx_')}"
         if self.function.is_unary:
             array = self.arguments[0]
             here = ["if stream is None:", f"    return own_array({glue}_here({array}))"]
             return [*here, f"return own_array({glue}({array}, stream_of(stream)))"]
+        if [out.type for out in self.outs] == ["size_t *"]:
+            return [f'return int(read("size_t", {", ".join([glue, *self.arguments])}))']
         if len(self.outs) == 1:
             take = "take_arrays" if self.outs[0].type == "mlx_vector_array *" else "own_array"
             return [f"return {take}({self._wrapped(glue, self.arguments)})"]
