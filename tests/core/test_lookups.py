@@ -158,6 +158,36 @@ def test_running_sums_and_products(shape, reverse, dtype):
             assert mx.array_equal(found, expected).item()
 
 
+@pytest.mark.parametrize("shape", [(50, 300), (3, 40, 700), (5000, 3), (1, 1000), (1, 40_000), (7, 1)])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "uint64", *FLOATS])
+def test_running_extremes(shape, reverse, dtype):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 250 if dtype == "uint8" else 30_000, shape)
+    a = mx.array(values).astype(getattr(mx, dtype))
+    if dtype in ("float32", "float64"):
+        values = np.where(rng.random(shape) < 0.001, np.nan, values - 15_000)
+        a = mx.array(values, dtype=getattr(mx, dtype))
+    for axis in range(len(shape)):
+        for name, accumulated in (("cummax", np.maximum), ("cummin", np.minimum)):
+            turned = np.flip(np.array(a.astype(mx.float64)), axis) if reverse else np.array(a.astype(mx.float64))
+            expected = accumulated.accumulate(turned, axis)
+            found = np.array(getattr(mx, name)(a, axis=axis, reverse=reverse).astype(mx.float64))
+            np.testing.assert_array_equal(found, np.flip(expected, axis) if reverse else expected)
+
+
+@pytest.mark.parametrize("length", [1, 5, 1000, 20_000])
+@pytest.mark.parametrize("rows", [1, 3, 9])
+def test_running_results_of_few_rows(rows, length):
+    x = np.random.default_rng(0).normal(size=(rows, length)).astype(np.float32)
+    for reverse in (False, True):
+        turned = np.flip(x, 1).astype(np.float64) if reverse else x.astype(np.float64)
+        for name, accumulated in (("cumsum", np.add), ("logcumsumexp", np.logaddexp)):
+            expected = accumulated.accumulate(turned, 1)
+            found = np.array(getattr(mx, name)(mx.array(x), axis=1, reverse=reverse))
+            np.testing.assert_allclose(found, np.flip(expected, 1) if reverse else expected, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("shape", "axis"), [((300, 700), 0), ((5000, 7), 0), ((3, 40, 600), 1), ((40, 3, 600), 0)])

@@ -10,7 +10,7 @@ BITS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
 TYPES = ["bool_", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
 # Rows side by side in a network, in whole squares and not, and rows that are sorted by their digits, also in parts.
-SHAPES = [(700,), (40, 33), (17, 1, 50), (64, 64), (70, 1024), (600, 1), (2, 2500), (70001,)]
+SHAPES = [(700,), (40, 33), (17, 1, 50), (64, 64), (70, 1024), (9, 3001), (600, 1), (2, 2500), (70001,)]
 
 
 @pytest.fixture(autouse=True)
@@ -56,18 +56,43 @@ def test_numbers_and_places_are_in_the_stable_order(dtype, shape):
             np.testing.assert_array_equal(bits_of(mx.sort(view, axis=axis)), np.take_along_axis(bits, order, axis))
 
 
+# Rows that are sorted, those whose key is found by counting, also in parts, and along another axis.
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((50, 100), 1), ((3, 5000), 1), ((1000, 3), 0), ((2, 140_003), 1), ((40, 7), 1)]
+)
+@pytest.mark.parametrize("kth", [0, 3, -2, -1])
+@pytest.mark.parametrize("dtype", TYPES + FLOATS)
+def test_parts_are_those_of_the_sorted_row(dtype, shape, axis, kth):
+    a, _ = numbers(dtype, shape, seed=1)
+    kth = shape[axis] // 2 if kth == 3 else kth
+    in_order = np.moveaxis(np.array(mx.sort(a, axis=axis).astype(mx.float64)), axis, -1)
+    places = mx.argpartition(a, kth, axis=axis)
+    assert (np.sort(np.moveaxis(np.array(places), axis, -1), -1) == np.arange(shape[axis])).all()
+    parts = mx.partition(a, kth, axis=axis)
+    # Zeros of either sign and the bits of NaNs stay.
+    np.testing.assert_array_equal(np.sort(bits_of(parts), axis), np.sort(bits_of(a), axis))
+    for found in (parts, mx.take_along_axis(a, places, axis=axis)):
+        part = np.moveaxis(np.array(found.astype(mx.float64)), axis, -1)
+        np.testing.assert_array_equal(part[:, kth], in_order[:, kth])
+        np.testing.assert_array_equal(np.sort(part[:, :kth], -1), in_order[:, :kth])
+        np.testing.assert_array_equal(np.sort(part, -1), in_order)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("shape", [(50, 100), (3, 5000)])
-def test_parts_are_those_of_the_sorted_row(dtype, shape):
+def test_the_largest_are_those_of_the_sorted_row(dtype, shape):
     a, _ = numbers(dtype, shape, seed=1)
-    in_order, kth = mx.sort(a, axis=-1).astype(mx.float64), 37
-    for found in (mx.partition(a, kth, axis=-1), mx.take_along_axis(a, mx.argpartition(a, kth, axis=-1), axis=-1)):
-        part = np.array(found.astype(mx.float64))
-        np.testing.assert_array_equal(part[:, kth], np.array(in_order)[:, kth])
-        np.testing.assert_array_equal(np.sort(part[:, :kth], -1), np.array(in_order)[:, :kth])
-        np.testing.assert_array_equal(np.sort(part, -1), np.array(in_order))
+    in_order = np.array(mx.sort(a, axis=-1).astype(mx.float64))
     best = np.sort(np.array(mx.topk(a, 5, axis=-1).astype(mx.float64)), -1)
-    np.testing.assert_array_equal(best, np.array(in_order)[:, -5:])
+    np.testing.assert_array_equal(best, in_order[:, -5:])
+
+
+@pytest.mark.parametrize("value", [0, 1, -1, np.inf, np.nan, 3e38])
+def test_parts_of_equal_numbers(value):
+    x = np.full((2, 1000), value, np.float32)
+    x[1, ::7] = 5
+    np.testing.assert_array_equal(np.array(mx.partition(mx.array(x), 500))[:, 500], np.sort(x)[:, 500])
+    np.testing.assert_array_equal(np.sort(np.array(mx.argpartition(mx.array(x), 500))), [range(1000)] * 2)
 
 
 def test_rows_without_numbers():
@@ -102,6 +127,8 @@ for shape in [(200, 100), (3, 9000), (1, 300000)]:
             a = mx.array(np.random.default_rng(0).normal(size=shape) * 30).astype(getattr(mx, dtype))
             print(np.array(mx.sort(a).astype(mx.float64)).ravel()[::7].tobytes().hex())
             print(np.array(mx.argsort(a)).ravel()[::7].astype(float).tobytes().hex())
+            print(np.array(mx.partition(a, 77).astype(mx.float64)).ravel()[::7].tobytes().hex())
+            print(np.array(mx.argpartition(a, 77)).ravel()[::7].astype(float).tobytes().hex())
 """
 
 

@@ -89,11 +89,17 @@ Evaluation place(const mx::array& node) {
   };
 }
 
-Evaluation in_order(int axis, Sorted what) {
+Evaluation in_order(int axis, Sorted what, std::optional<int64_t> kth = std::nullopt) {
   return [=](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-    sort(inputs[0], axis, what, outputs[0], s);
+    sort(inputs[0], axis, what, kth, outputs[0], s);
     return true;
   };
+}
+
+// `state` has the place, from either end, and the axis.
+Evaluation partitioned(const mx::array& a, std::pair<int, int> state, Sorted what) {
+  auto [kth, axis] = state;
+  return in_order(axis, what, kth < 0 ? kth + a.shape(axis) : kth);
 }
 
 // Whether MLX's primitive is of this kind; libmlx keeps the descriptions of most types to itself.
@@ -102,7 +108,6 @@ const Kind* as(const mx::Primitive& primitive, std::string_view name) {
   return primitive.name() == name ? static_cast<const Kind*>(&primitive) : nullptr;
 }
 
-// A row in order is one that is partitioned anywhere.
 Evaluation sorting(const mx::array& node) {
   auto& primitive = node.primitive();
   if (node.inputs().size() != 1 || !can_sort(node.inputs()[0].dtype())) {
@@ -115,10 +120,10 @@ Evaluation sorting(const mx::array& node) {
     return in_order(sort->state(), Sorted::places);
   }
   if (auto partition = as<mx::Partition>(primitive, "Partition")) {
-    return in_order(partition->state().second, Sorted::numbers);
+    return partitioned(node, partition->state(), Sorted::numbers);
   }
   if (auto partition = as<mx::ArgPartition>(primitive, "ArgPartition")) {
-    return in_order(partition->state().second, Sorted::places);
+    return partitioned(node, partition->state(), Sorted::places);
   }
   return nullptr;
 }

@@ -9,6 +9,7 @@
 #include "recycled.h"
 #include "row_access.h"
 #include "rows.h"
+#include "scan_rows.h"
 
 namespace mlxffi {
 
@@ -23,6 +24,8 @@ constexpr size_t most_in_few_lines = 16384;
 
 struct Scanning {
   NumbersKernel kernel;
+  // NULL where rows are worked on as columns of transposed squares.
+  ScanRows rows_kernel;
   Transpose transpose;
   int64_t item, outer, length, inner;
   bool reverse;
@@ -35,20 +38,29 @@ struct Scanning {
   }
 
   void run() const {
-    inner == 1 ? over_rows() : over_columns();
+    inner > 1 ? over_columns() : rows_kernel ? over_rows() : over_tiles();
   }
 
  private:
   void over_rows() const {
+    parallel_rows((outer + rows_at_once - 1) / rows_at_once, length * rows_at_once, [this](int64_t begin, int64_t end) {
+      for (int64_t row = begin * rows_at_once; row < std::min(end * rows_at_once, outer); row += rows_at_once) {
+        int64_t start = row * length * item;
+        rows_kernel(from + start, to + start, std::min(rows_at_once, outer - row), length, reverse);
+      }
+    });
+  }
+
+  void over_tiles() const {
     parallel_rows((outer + rows() - 1) / rows(), length * rows(), [this](int64_t begin, int64_t end) {
       for (int64_t tile = begin; tile < end; tile++) {
-        scan_rows(tile * rows(), std::min(rows(), outer - tile * rows()));
+        scan_tile(tile * rows(), std::min(rows(), outer - tile * rows()));
       }
     });
   }
 
   // In squares of as many numbers of each row as there are rows.
-  void scan_rows(int64_t first, int64_t count) const {
+  void scan_tile(int64_t first, int64_t count) const {
     char square[line_bytes * line_bytes], before[line_bytes];
     for (int64_t done = 0; done < length; done += rows()) {
       int64_t columns = std::min(rows(), length - done), column = reverse ? length - done - columns : done;
@@ -59,7 +71,7 @@ struct Scanning {
         char* numbers = square + (reverse ? columns - 1 - i : i) * line_bytes;
         const void* in[] = {before, numbers};
         if (done + i > 0) {
-          kernel(in, numbers, rows());
+          kernel(in, numbers, count);
         }
         std::memcpy(before, numbers, line_bytes);
       }
@@ -113,10 +125,12 @@ NumbersKernel kernel_of(mx::Scan::ReduceType kind, mx::Dtype dtype) {
       return numbers.of(Operation::Add, dtype.val());
     case mx::Scan::Prod:
       return numbers.of(Operation::Multiply, dtype.val());
-    case mx::Scan::LogAddExp:
-      return numbers.of(Operation::LogAddExp, dtype.val());
+    case mx::Scan::Max:
+      return numbers.of(Operation::Maximum, dtype.val());
+    case mx::Scan::Min:
+      return numbers.of(Operation::Minimum, dtype.val());
     default:
-      return nullptr;
+      return numbers.of(Operation::LogAddExp, dtype.val());
   }
 }
 
@@ -130,14 +144,15 @@ bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s
   }
   auto [outer, length, inner] = AroundAxes(a.shape(), axis);
   int64_t item = a.itemsize();
-  bool few = inner > 1 && kind != mx::Scan::LogAddExp && a.size() < least_in_columns;
-  bool narrow = (inner == 1 ? outer : inner) < line_bytes / item && a.size() > most_in_few_lines;
+  auto rows_kernel = scan_rows_of(kind, a.dtype());
+  bool few = inner > 1 && rows_kernel && a.size() < least_in_columns;
+  bool narrow = (inner > 1 || !rows_kernel) && (inner == 1 ? outer : inner) < line_bytes / item && a.size() > most_in_few_lines;
   if ((few && !at_once()) || narrow) {
     return false;
   }
   allocate(out);
   auto transpose = row_kernels().sorting.transpose[std::countr_zero(a.itemsize())];
-  on_stream(s, [=, task = Scanning{kernel, transpose, item, outer, length, inner, reverse, a.data<char>(), out.data<char>()}] { task.run(); });
+  on_stream(s, [=, task = Scanning{kernel, rows_kernel, transpose, item, outer, length, inner, reverse, a.data<char>(), out.data<char>()}] { task.run(); });
   return true;
 }
 

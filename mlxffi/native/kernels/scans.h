@@ -1,4 +1,4 @@
-// Running sums, products and logarithms of sums of exponentials, of many rows or columns side by side.
+// Running sums, products, extremes and logarithms of sums of exponentials, of several rows or columns side by side.
 #pragma once
 
 #include <mlx/array.h>

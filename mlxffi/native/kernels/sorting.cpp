@@ -2,36 +2,22 @@
 
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "aligned.h"
+#include "partitioning.h"
 #include "radix_sort.h"
 #include "ranges.h"
 #include "recycled.h"
-#include "row_access.h"
-#include "rows.h"
+#include "sort_job.h"
 
 namespace mlxffi {
 
 namespace {
 
-// Numbers of a row from which on all cores work on it, and numbers that are made keys at a time.
-constexpr int64_t least_shared = 65536, chunk = 4096;
-
-// The rows along an axis, in elements.
-struct Lines {
-  Places starts;
-  int64_t stride, length;
-  char* data;
-
-  Lines(const mx::array& array, int axis)
-      : starts(Places::across(array, axis)), stride(array.strides()[axis]), length(array.shape(axis)), data(const_cast<char*>(array.data<char>())) {}
-
-  template <class T>
-  T* line(int64_t index) const {
-    return reinterpret_cast<T*>(data) + starts[index];
-  }
-};
+// Numbers that are made keys at a time.
+constexpr int64_t chunk = 4096;
 
 // Where rows that are sorted side by side begin.
 template <class T>
@@ -62,30 +48,27 @@ struct Starts {
   }
 };
 
-// What sorting takes besides the rows.
-struct Job {
-  Lines in, out;
-  Sorted what;
-  ToKeys to_keys;
-  FromKeys from_keys;
-  // The bits of an infinity.
-  uint64_t infinity;
-};
-
 // Sorts rows of numbers as wide as a key.
 template <class K>
 class RowSorter {
  public:
-  explicit RowSorter(const Job& job) : job_(job), length_(job.in.length), count_(job.in.starts.size()) {}
+  explicit RowSorter(const Job& job)
+      : job_(job), length_(job.in.length), count_(job.in.starts.size()), columns_(job.what == Sorted::numbers ? line<K> : line<uint64_t>) {}
+
+  // Whether the rows are many and short enough for the network.
+  bool side_by_side() const {
+    // Short keys have few digits, and places take wide lanes.
+    constexpr int64_t most_places = sizeof(K) <= 2 ? 1024 : std::numeric_limits<int64_t>::max();
+    int64_t most = row_kernels().sorting.most;
+    return length_ <= (job_.what == Sorted::places ? std::min(most, most_places) : most) && 4 * count_ > columns_;
+  }
 
   void run(mx::array& scratch) const {
-    auto& kernels = row_kernels().sorting;
-    int64_t side_by_side = job_.what == Sorted::numbers ? line<K> : line<uint64_t>;
-    if (length_ <= kernels.most && 4 * count_ > side_by_side) {
-      parallel_rows((count_ + side_by_side - 1) / side_by_side, length_ * side_by_side, [&](int64_t begin, int64_t end) {
+    if (side_by_side()) {
+      parallel_rows((count_ + columns_ - 1) / columns_, length_ * columns_, [&](int64_t begin, int64_t end) {
         AlignedFloats keys, places;
         for (int64_t tile = begin; tile < end; tile++) {
-          int64_t first = tile * side_by_side, rows = std::min(side_by_side, count_ - first);
+          int64_t first = tile * columns_, rows = std::min(columns_, count_ - first);
           job_.what == Sorted::numbers ? sort_tile(first, rows, lines<K>(keys)) : sort_places_of_tile(first, rows, lines<K>(keys), lines<uint64_t>(places));
         }
       });
@@ -97,17 +80,13 @@ class RowSorter {
   // How much memory sorting one row after the other on all cores takes; 0 where each core has rows of its own.
   int64_t scratch_bytes() const {
     int64_t item = job_.what == Sorted::numbers ? sizeof(Key<K>) : sizeof(KeyAndPlace<K>);
-    return shares_rows() ? 2 * item * length_ : 0;
+    return job_.shares_rows() ? 2 * item * length_ : 0;
   }
 
  private:
   template <class T>
   static constexpr int64_t line = line_bytes / sizeof(T);
   static constexpr int width = std::countr_zero(sizeof(K));
-
-  bool shares_rows() const {
-    return length_ >= least_shared && count_ < 2 * thread_count();
-  }
 
   // --- rows side by side ---
 
@@ -141,7 +120,7 @@ class RowSorter {
   // Room for a cache line for each number of a row.
   template <class T>
   T* lines(AlignedFloats& memory) const {
-    return reinterpret_cast<T*>(memory.get(length_ * line<float>));
+    return reinterpret_cast<T*>(memory.get(whole_blocks(length_) * line<float>));
   }
 
   void sort_tile(int64_t first, int64_t rows, K* tile) const {
@@ -172,7 +151,7 @@ class RowSorter {
 
   template <class Item>
   void sort_rows(mx::array& scratch) const {
-    if (shares_rows()) {
+    if (job_.shares_rows()) {
       auto items = reinterpret_cast<Item*>(scratch.data<char>());
       for (int64_t row = 0; row < count_; row++) {
         sort_row(row, items, 4 * thread_count());
@@ -205,15 +184,11 @@ class RowSorter {
 
   template <class Item>
   bool load(int64_t row, Range range, Item* items) const {
-    auto from = job_.in.line<const K>(row);
     K keys[chunk];
     bool special = false;
     for (int64_t begin = range.begin; begin < range.end; begin += chunk) {
       int64_t count = std::min(chunk, range.end - begin);
-      for (int64_t i = 0; i < count; i++) {
-        keys[i] = from[(begin + i) * job_.in.stride];
-      }
-      special |= job_.to_keys(keys, count);
+      special |= job_.load(row, begin, count, keys);
       for (int64_t i = 0; i < count; i++) {
         items[begin + i] = Item::of(keys[i], begin + i);
       }
@@ -261,20 +236,28 @@ class RowSorter {
   }
 
   const Job& job_;
-  int64_t length_, count_;
+  int64_t length_, count_, columns_;
 };
 
 uint64_t infinity_of(mx::Dtype dtype) {
   return dtype == mx::float16 ? 0x7c00 : dtype == mx::bfloat16 ? 0x7f80 : dtype == mx::float32 ? 0x7f800000 : 0x7ff0000000000000;
 }
 
-template <class K>
-void sort(Job job, mx::Stream s) {
-  int64_t bytes = RowSorter<K>(job).scratch_bytes();
+template <class Rows>
+void work_on(Job job, mx::Stream s) {
+  int64_t bytes = Rows(job).scratch_bytes();
   // In lines, of which an axis can count those of any row.
   mx::array scratch({static_cast<int>((bytes + line_bytes - 1) / line_bytes), line_bytes / 8}, mx::uint64, nullptr, {});
   allocate(scratch);
-  on_stream(s, [job = std::move(job), scratch]() mutable { RowSorter<K>(job).run(scratch); });
+  on_stream(s, [job = std::move(job), scratch]() mutable { Rows(job).run(scratch); });
+}
+
+template <class K>
+void sort(Job job, mx::Stream s) {
+  // Up to this length the network takes no longer to sort rows than it takes to partition them.
+  int64_t most_sorted = job.what == Sorted::numbers ? 4096 / sizeof(K) : 64;
+  bool partitions = job.kth && !(job.in.length <= most_sorted && RowSorter<K>(job).side_by_side());
+  partitions ? work_on<RowPartitioner<K>>(std::move(job), s) : work_on<RowSorter<K>>(std::move(job), s);
 }
 
 } // namespace
@@ -283,11 +266,11 @@ bool can_sort(mx::Dtype dtype) {
   return row_kernels().sorting.to_keys(dtype.val()) != nullptr;
 }
 
-void sort(const mx::array& a, int axis, Sorted what, mx::array& out, mx::Stream s) {
+void sort(const mx::array& a, int axis, Sorted what, std::optional<int64_t> kth, mx::array& out, mx::Stream s) {
   allocate(out);
   auto& kernels = row_kernels().sorting;
   auto type = a.dtype().val();
-  Job job{{a, axis}, {out, axis}, what, kernels.to_keys(type), kernels.from_keys(type), infinity_of(a.dtype())};
+  Job job{{a, axis}, {out, axis}, what, kth, kernels.to_keys(type), kernels.from_keys(type), infinity_of(a.dtype())};
   switch (a.itemsize()) {
     case 1:
       return sort<uint8_t>(std::move(job), s);

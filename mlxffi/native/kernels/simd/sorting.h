@@ -105,78 +105,213 @@ FromKeys from_keys_of(TypeOfNumbers type) {
 
 // --- the network ---
 
-// One round of those below: runs of k are put in order with the next k. A k that is known is not worth a loop.
-template <int64_t known, class Order>
-MLXFFI_INLINE void exchange_runs(int64_t length, int64_t p, int64_t run, Order order) {
-  const int64_t k = known ? known : run;
-  for (int64_t begin = k & (p - 1); begin + k < length; begin += 2 * k) {
-    // Runs of 2 p are sorted by themselves first.
-    if (k < p && ((begin + k) & (2 * p - 1)) == 0) {
-      continue;
-    }
-    if (known && begin + 2 * k <= length) {
-      MLXFFI_UNROLLED
-      for (int64_t i = 0; i < known; i++) {
-        order(begin + i, known);
-      }
-      continue;
-    }
-    int64_t end = begin + k < length - k ? begin + k : length - k;
-    for (int64_t i = begin; i < end; i++) {
-      order(i, k);
-    }
-  }
-}
-
-// Batcher's merge exchange for any length (Knuth, The Art of Computer Programming, 5.2.2, algorithm M): calls order(i, k)
-// to put what stands at i and i + k in order.
-template <class Order>
-MLXFFI_INLINE void merge_exchange(int64_t length, Order order) {
-  for (int64_t p = 1; p < length; p *= 2) {
-    for (int64_t k = p; k > 4; k /= 2) {
-      exchange_runs<0>(length, p, k, order);
-    }
-    if (p >= 4) {
-      exchange_runs<4>(length, p, 4, order);
-    }
-    if (p >= 2) {
-      exchange_runs<2>(length, p, 2, order);
-    }
-    exchange_runs<1>(length, p, 1, order);
-  }
-}
-
 template <class K>
 constexpr int64_t keys_of_line = line_bytes / sizeof(K);
 
+// A vector of keys, and how two are put in order, lane by lane.
 template <class K>
-void sort_columns(void* keys, int64_t length) {
-  for (int64_t first = 0; first < keys_of_line<K>; first += lanes<K>) {
-    auto column = static_cast<K*>(keys) + first;
-    merge_exchange(length, [&](int64_t i, int64_t k) MLXFFI_INLINED {
-      K *low = column + i * keys_of_line<K>, *high = low + k * keys_of_line<K>;
-      auto a = read_as<Vector<K>>(low), b = read_as<Vector<K>>(high);
-      auto ordered = a < b;
-      put(low, Vector<K>(ordered ? a : b));
-      put(high, Vector<K>(ordered ? b : a));
+struct Keys {
+  Vector<K> key;
+
+  MLXFFI_INLINE static void order(Keys& low, Keys& high) {
+    Vector<K> least = low.key < high.key ? low.key : high.key;
+    high.key = low.key < high.key ? high.key : low.key;
+    low.key = least;
+  }
+};
+
+// The same for keys and places, which decide among equal keys.
+struct Pairs {
+  Vector<uint64_t> key, place;
+
+  MLXFFI_INLINE static void order(Pairs& low, Pairs& high) {
+    auto ordered = (low.key < high.key) | ((low.key == high.key) & (low.place < high.place));
+    Pairs a = low, b = high;
+    low = {ordered ? a.key : b.key, ordered ? a.place : b.place};
+    high = {ordered ? b.key : a.key, ordered ? b.place : a.place};
+  }
+};
+
+template <class K>
+struct KeyColumns {
+  using Item = Keys<K>;
+  static constexpr int64_t width = keys_of_line<K>, step = lanes<K>;
+  K* keys;
+
+  MLXFFI_INLINE Item get(int64_t at) const {
+    return {read_as<Vector<K>>(keys + at)};
+  }
+  MLXFFI_INLINE void put(int64_t at, Item item) const {
+    mlxffi::put(keys + at, item.key);
+  }
+};
+
+struct PairColumns {
+  using Item = Pairs;
+  static constexpr int64_t width = keys_of_line<uint64_t>, step = lanes<uint64_t>;
+  uint64_t *keys, *places;
+
+  MLXFFI_INLINE Item get(int64_t at) const {
+    return {read_as<Vector<uint64_t>>(keys + at), read_as<Vector<uint64_t>>(places + at)};
+  }
+  MLXFFI_INLINE void put(int64_t at, Item item) const {
+    mlxffi::put(keys + at, item.key);
+    mlxffi::put(places + at, item.place);
+  }
+};
+
+// Batcher's bitonic sorter, in which the lower of two lines always gets the lesser keys: so lines behind the last, which
+// would have the largest, can be left out. It goes depth first, for what is merged to be in the cache, and does up to three
+// rounds with each line that it loads.
+template <class Columns>
+class Network {
+ public:
+  // Of lines that are sorted in registers; lengths are multiples of it.
+  static constexpr int64_t block = lines_of_block;
+
+  explicit Network(Columns columns) : columns_(columns) {}
+
+  void sort(int64_t length) const {
+    int64_t size = block;
+    while (size < length) {
+      size *= 2;
+    }
+    sort(0, length, size);
+  }
+
+ private:
+  using Item = typename Columns::Item;
+
+  // Loads lines, each `apart` from the next, into registers, a vector of each at a time.
+  template <int64_t count, class Body>
+  MLXFFI_INLINE void with_lines(int64_t begin, int64_t apart, Body body) const {
+    for (int64_t lane = 0; lane < Columns::width; lane += Columns::step) {
+      Item items[count];
+      MLXFFI_UNROLLED
+      for (int64_t i = 0; i < count; i++) {
+        items[i] = columns_.get((begin + i * apart) * Columns::width + lane);
+      }
+      body(items);
+      MLXFFI_UNROLLED
+      for (int64_t i = 0; i < count; i++) {
+        columns_.put((begin + i * apart) * Columns::width + lane, items[i]);
+      }
+    }
+  }
+
+  // The last rounds of a merge, of distances from count / 2 on.
+  template <int64_t count>
+  MLXFFI_INLINE static void clean(Item* items) {
+    MLXFFI_UNROLLED
+    for (int64_t k = count / 2; k > 0; k /= 2) {
+      MLXFFI_UNROLLED
+      for (int64_t i = 0; i < count; i++) {
+        if (!(i & k)) {
+          Item::order(items[i], items[i + k]);
+        }
+      }
+    }
+  }
+
+  template <int64_t size>
+  MLXFFI_INLINE static void merge(Item* items) {
+    MLXFFI_UNROLLED
+    for (int64_t begin = 0; begin < block; begin += size) {
+      MLXFFI_UNROLLED
+      for (int64_t i = 0; i < size / 2; i++) {
+        Item::order(items[begin + i], items[begin + size - 1 - i]);
+      }
+      clean<size / 2>(items + begin);
+      clean<size / 2>(items + begin + size / 2);
+    }
+  }
+
+  void sort_block(int64_t begin) const {
+    with_lines<block>(begin, 1, [](Item* items) MLXFFI_INLINED {
+      merge<2>(items);
+      merge<4>(items);
+      merge<8>(items);
     });
   }
+
+  // `length` lines of `size`, a power of two.
+  void sort(int64_t begin, int64_t length, int64_t size) const {
+    if (size == block) {
+      sort_block(begin);
+      return;
+    }
+    int64_t half = size / 2;
+    sort(begin, length < half ? length : half, half);
+    if (length > half) {
+      sort(begin + half, length - half, half);
+      for (int64_t i = size - length; i < half; i++) {
+        with_lines<2>(begin + i, size - 1 - 2 * i, [](Item* items) MLXFFI_INLINED { clean<2>(items); });
+      }
+      clean(begin, half, half);
+      clean(begin + half, length - half, half);
+    }
+  }
+
+  void clean(int64_t begin, int64_t length, int64_t size) const {
+    if (size == block) {
+      clean_lines<8>(begin, 1, 1);
+    } else if (length < size) {
+      clean_part(begin, length, size / 2);
+    } else if (size == 2 * block) {
+      clean_groups<2>(begin, size);
+    } else if (size == 4 * block) {
+      clean_groups<4>(begin, size);
+    } else {
+      clean_groups<8>(begin, size);
+    }
+  }
+
+  void clean_part(int64_t begin, int64_t length, int64_t half) const {
+    clean_lines<2>(begin, half, length - half);
+    clean(begin, length < half ? length : half, half);
+    if (length > half) {
+      clean(begin + half, length - half, half);
+    }
+  }
+
+  template <int64_t count>
+  void clean_groups(int64_t begin, int64_t size) const {
+    int64_t part = size / count;
+    clean_lines<count>(begin, part, part);
+    for (int64_t i = 0; i < count; i++) {
+      clean(begin + i * part, part, part);
+    }
+  }
+
+  template <int64_t count>
+  void clean_lines(int64_t begin, int64_t apart, int64_t groups) const {
+    for (int64_t i = 0; i < groups; i++) {
+      with_lines<count>(begin + i, apart, [](Item* items) MLXFFI_INLINED { clean<count>(items); });
+    }
+  }
+
+  Columns columns_;
+};
+
+// Keys behind the last, up to a whole block of lines.
+template <class K>
+int64_t fill_block(K* keys, int64_t length) {
+  int64_t whole = whole_blocks(length);
+  for (int64_t i = length * keys_of_line<K>; i < whole * keys_of_line<K>; i++) {
+    keys[i] = ~K(0);
+  }
+  return whole;
+}
+
+template <class K>
+void sort_columns(void* keys, int64_t length) {
+  auto columns = static_cast<K*>(keys);
+  Network(KeyColumns<K>{columns}).sort(fill_block(columns, length));
 }
 
 void sort_pairs(uint64_t* keys, uint64_t* places, int64_t length) {
-  using V = Vector<uint64_t>;
-  constexpr int64_t line = keys_of_line<uint64_t>;
-  for (int64_t first = 0; first < line; first += lanes<uint64_t>) {
-    merge_exchange(length, [&](int64_t i, int64_t k) MLXFFI_INLINED {
-      int64_t low = first + i * line, high = low + k * line;
-      auto a = read_as<V>(keys + low), b = read_as<V>(keys + high), place = read_as<V>(places + low), other = read_as<V>(places + high);
-      auto ordered = (a < b) | ((a == b) & (place < other));
-      put(keys + low, V(ordered ? a : b));
-      put(keys + high, V(ordered ? b : a));
-      put(places + low, V(ordered ? place : other));
-      put(places + high, V(ordered ? other : place));
-    });
-  }
+  fill_block(places, length);
+  Network(PairColumns{keys, places}).sort(fill_block(keys, length));
 }
 
 // --- transposing ---
@@ -226,11 +361,37 @@ void transpose(const void* from, int64_t from_stride, void* to, int64_t to_strid
   }
 }
 
+// --- counting ---
+
+template <class K>
+int64_t count_below(const void* keys, int64_t size, uint64_t limit) {
+  auto from = static_cast<const K*>(keys);
+  constexpr int64_t block = 128 * lanes<K>;  // Counts of lanes fit into bytes.
+  const auto limits = all(static_cast<K>(limit));
+  int64_t sum = 0, begin = 0;
+  while (begin + lanes<K> <= size) {
+    int64_t end = begin + block < size ? begin + block : size;
+    Vector<K> counts{};
+    for (; begin + lanes<K> <= end; begin += lanes<K>) {
+      counts -= bits_as<Vector<K>>(read_as<Vector<K>>(from + begin) < limits);
+    }
+    for (int i = 0; i < lanes<K>; i++) {
+      sum += counts[i];
+    }
+  }
+  for (; begin < size; begin++) {
+    sum += from[begin] < static_cast<K>(limit);
+  }
+  return sum;
+}
+
 #define MLXFFI_FOR_KEYS(kernel) \
   { kernel<uint8_t>, kernel<uint16_t>, kernel<uint32_t>, kernel<uint64_t> }
-#define MLXFFI_SORT_KERNELS                                                                                          \
-  {                                                                                                                  \
-    to_keys_of, from_keys_of, MLXFFI_FOR_KEYS(sort_columns), sort_pairs, MLXFFI_FOR_KEYS(transpose), 16 * MLXFFI_VECTOR_BYTES \
+// Without a comparison of 64 bits, sorting by digits is faster from shorter rows on.
+#define MLXFFI_SORT_KERNELS                                                                                           \
+  {                                                                                                                   \
+    to_keys_of, from_keys_of, MLXFFI_FOR_KEYS(sort_columns), sort_pairs, MLXFFI_FOR_KEYS(transpose),                  \
+        MLXFFI_FOR_KEYS(count_below), MLXFFI_VECTOR_BYTES == 16 ? 256 : 256 * MLXFFI_VECTOR_BYTES                     \
   }
 
 } // namespace
