@@ -44,12 +44,11 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     Returns:
       An array for an array; for a sequence a list with the inputs and then the dependencies.
     """
-    arrays = (inputs,) if isinstance(inputs, array) else _sequence("inputs", inputs)
-    others = (dependencies,) if isinstance(dependencies, array) else _sequence("dependencies", dependencies)
-    if not arrays:
+    if not isinstance(inputs, array) and not _sequence("inputs", inputs):
         raise ArgumentError("[depends] inputs: expected at least one array")
-    made = native.depends(arrays, others)
-    return made if arrays is inputs else made[0]
+    if not isinstance(dependencies, array):
+        _sequence("dependencies", dependencies)
+    return native.depends(inputs, dependencies)
 
 
 def _sequence(name: str, value: Any) -> Sequence[array]:

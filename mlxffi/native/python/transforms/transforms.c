@@ -47,7 +47,38 @@ static bool take(mlx_vector_array *vector, PyObject *arrays) {
   return packing == PACKED;
 }
 
+static bool is_array_of_any_class(PyObject *object) {
+  return PyObject_TypeCheck(object, (PyTypeObject *)owner_class);
+}
+
+/* The same, or of one array. */
+static bool take_one_or_all(mlx_vector_array *vector, PyObject *arrays) {
+  mlx_array array = {array_of(arrays)};
+  if (!is_array_of_any_class(arrays)) {
+    return take(vector, arrays);
+  }
+  *vector = array.ctx ? mlx_vector_array_new_value(array) : (mlx_vector_array){0};
+  if (!vector->ctx) {
+    array.ctx ? raise_last_error() : raise_empty();
+  }
+  return vector->ctx;
+}
+
 /* --- results --- */
+
+static PyObject *first_of(int failed, mlx_vector_array vector) {
+  mlx_array first = {0};
+  PyObject *made = NULL;
+  if (failed) {
+    raise_failure();
+  } else {
+    mlx_vector_array_get(&first, vector, 0);
+    made = one(first);
+  }
+  mlx_vector_array_free(vector);
+  release_dropped();
+  return made;
+}
 
 static PyObject *list_of(int failed, mlx_vector_array vector) {
   PyObject *list = NULL;
@@ -338,16 +369,17 @@ static PyObject *transforms_async_eval(PyObject *module, PyObject *arrays) {
   return evaluate(arrays, &mlx_async_eval);
 }
 
-/* Some arrays, and others. */
+/* One array or some, and others; one gives one. */
 static PyObject *transforms_depends(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   mlx_vector_array inputs = {0}, others = {0}, outputs = {0};
-  PyObject *list = NULL;
-  if (has("depends", count, 2) && take(&inputs, arguments[0]) && take(&others, arguments[1])) {
-    list = list_of(mlx_depends(&outputs, inputs, others), outputs);
+  PyObject *made = NULL;
+  if (has("depends", count, 2) && take_one_or_all(&inputs, arguments[0]) && take_one_or_all(&others, arguments[1])) {
+    int failed = mlx_depends(&outputs, inputs, others);
+    made = is_array_of_any_class(arguments[0]) ? first_of(failed, outputs) : list_of(failed, outputs);
   }
   mlx_vector_array_free(inputs);
   mlx_vector_array_free(others);
-  return list;
+  return made;
 }
 
 PyMethodDef transform_functions[] = {
