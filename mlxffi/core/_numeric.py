@@ -28,7 +28,7 @@ def einsum(subscripts: str, *operands: Any, stream: StreamOrDevice = None) -> ar
     Returns:
       The dtype is promoted from all operands.
     """
-    return abi.einsum(subscripts, list(map(as_array, operands)), stream)
+    return abi.einsum(subscripts, _arrays(operands), stream)
 
 
 def einsum_path(subscripts: str, *operands: Any) -> Any:
@@ -41,7 +41,7 @@ def einsum_path(subscripts: str, *operands: Any) -> Any:
     Returns:
       A list of tuples of positions, and a summary to print.
     """
-    numbers, summary = abi.einsum_path(subscripts, list(map(as_array, operands)))
+    numbers, summary = abi.einsum_path(subscripts, _arrays(operands))
     return _contractions(numbers), summary
 
 
@@ -56,6 +56,14 @@ def _contractions(numbers: list[int]) -> list[tuple[int, ...]]:
             found.append(tuple(group))
             group = []
     return found
+
+
+def _arrays(operands: tuple[Any, ...]) -> Sequence[array]:
+    """Operands as arrays; most are."""
+    for operand in operands:
+        if type(operand) is not array:
+            return [as_array(operand) for operand in operands]
+    return operands
 
 
 @signature("convolve")

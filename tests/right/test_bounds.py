@@ -119,6 +119,31 @@ def test_indices_of_any_strides_are_checked():
     assert mx.take(mx.array(X), part).tolist() == [[0], [1]]
 
 
+VIEWS = {
+    "column": lambda i: i[:, None],
+    "reshaped": lambda i: i.reshape(2, 1, 1),
+    "repeated": lambda i: mx.broadcast_to(i, (3, 2)),
+    "turned": lambda i: mx.broadcast_to(i[:, None], (2, 3)).T,
+    "backwards": lambda i: i[::-1],
+    "part": lambda i: i[1:],
+    "stopped": lambda i: mx.stop_gradient(i[None]),
+}
+
+
+@pytest.mark.parametrize("of", VIEWS)
+@pytest.mark.parametrize("inside", [[1, 2], [-3, 0]])
+def test_views_of_known_indices_are_as_they_say_or_clamped(of, inside):
+    view = VIEWS[of]
+    shown = np.array(view(mx.array(inside)))
+    np.testing.assert_array_equal(np.array(mx.array(X)[view(mx.array(inside))]), X[shown])
+    np.testing.assert_array_equal(np.array(mx.array(Y)[view(mx.array(inside)), 1]), Y[shown, 1])
+    outside = np.array(view(mx.array(OUTSIDE)))
+    np.testing.assert_array_equal(np.array(mx.array(X)[view(mx.array(OUTSIDE))]), X[np.clip(outside, 0, 2)])
+    expected = X.copy()
+    expected[np.clip(outside, 0, 2)] = 7
+    np.testing.assert_array_equal(np.array(written(X, view(mx.array(OUTSIDE)), 7.0)), expected)
+
+
 def test_indices_under_transforms_are_clamped():
     x, i = mx.array(X), mx.array(OUTSIDE)
     assert mx.vmap(lambda i: x[i])(i).tolist() == [1, 2]

@@ -9,22 +9,18 @@ namespace mlxc {
 
 namespace {
 
-size_t checked_bytes(const mx::Shape& shape, mx::Dtype dtype) {
+// The bytes of an array that data is for.
+size_t checked_bytes(const void* data, const mx::Shape& shape, mx::Dtype dtype) {
   size_t bytes = mx::size_of(dtype);
   for (int size : shape) {
     if (size < 0 || __builtin_mul_overflow(bytes, static_cast<size_t>(size), &bytes)) {
       throw BadArgument("shape", "expected sizes of 0 or more whose product fits in memory, got " + printed(shape));
     }
   }
-  return bytes;
-}
-
-mx::Shape checked_shape(const void* data, const int* shape, int dim, mx::Dtype dtype) {
-  mx::Shape sizes = List(shape, dim, "shape");
-  if (checked_bytes(sizes, dtype) && !data) {
-    throw BadArgument("data", "expected the elements of an array of shape " + printed(sizes) + ", got NULL");
+  if (bytes && !data) {
+    throw BadArgument("data", "expected the elements of an array of shape " + printed(shape) + ", got NULL");
   }
-  return sizes;
+  return bytes;
 }
 
 // How MLX prints is the process's: one of ours changes it at a time, and puts it back.
@@ -49,7 +45,8 @@ class Printing {
 // `held` dies with the buffer, or before this returns if MLX copies the data.
 mx::array managed(void* data, const int* shape, int dim, const mlx_dtype& dtype, std::shared_ptr<void> held) {
   auto type = dtype_of(dtype, "dtype");
-  auto sizes = checked_shape(data, shape, dim, type);
+  mx::Shape sizes = List(shape, dim, "shape");
+  checked_bytes(data, sizes, type);
   if (!data) {
     return mx::zeros(sizes, type);
   }
@@ -59,8 +56,8 @@ mx::array managed(void* data, const int* shape, int dim, const mlx_dtype& dtype,
 } // namespace
 
 mx::array copied(const void* data, const int* shape, int dim, mx::Dtype dtype) {
-  auto sizes = checked_shape(data, shape, dim, dtype);
-  auto bytes = checked_bytes(sizes, dtype);
+  mx::Shape sizes = List(shape, dim, "shape");
+  auto bytes = checked_bytes(data, sizes, dtype);
   mx::array array(mx::allocator::malloc(bytes), std::move(sizes), dtype);
   if (bytes) {
     std::memcpy(array.data<char>(), data, bytes);

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "at_once.h"
 #include "composing.h"
 #include "evaluation.h"
 #include "fused.h"
@@ -113,6 +114,27 @@ bool is_known(const mx::array& indices) {
   return !indices.is_tracer() && is_available(indices);
 }
 
+// What an array that is not computed yet shows all of, in another shape: the numbers in it are known as soon as those.
+mx::array shown_in_full(const mx::array& indices) {
+  Scheduling lock;
+  auto* source = &indices;
+  while (source->status() == mx::array::Status::unscheduled && source->inputs().size() == 1 &&
+         source->inputs()[0].size() <= indices.size() && mlxffi::costs_nothing(source->primitive())) {
+    source = &source->inputs()[0];
+  }
+  return *source;
+}
+
+// Whether a check of known numbers can take the place of clamping.
+bool is_surely_inside(const mx::array& indices, PlacesOnAxis places) {
+  auto source = shown_in_full(indices);
+  if (source.id() == indices.id() || !is_known(source)) {
+    return false;
+  }
+  auto range = range_of(source, places);
+  return range.least >= 0 && range.most < places.count;
+}
+
 bool is_on_cpu(const mx::StreamOrDevice& s) {
   static const bool has_gpu = mx::device_count(mx::Device::gpu) > 0;
   return !has_gpu || mx::to_stream(s).device == mx::Device::cpu;
@@ -143,9 +165,9 @@ int64_t extent(const mx::array& a, const mx::array& updates, int axis) {
 }
 
 template <class Blocks>
-const Arrays& blocks_within(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const Blocks& blocks, Access access, const mx::StreamOrDevice& s, Arrays& changed) {
+const Arrays& blocks_within(const mx::array& a, const Arrays& indices, const List& axes, const Blocks& blocks, Access access, const mx::StreamOrDevice& s, Arrays& changed) {
   for (size_t i = 0; i < indices.size() && i < axes.size(); i++) {
-    int axis = counted_axis(a, axes[i]);
+    int axis = counted_axis(a, axes.begin()[i]);
     if (!has_axis(a, axis)) {
       continue;
     }
@@ -210,7 +232,7 @@ const mx::array& bounded(const mx::array& indices, PlacesOnAxis places, int axis
   if (on_cpu && is_known(indices)) {
     return is_past_end(range_of(indices, places), places, axis, access) ? changed.emplace(mlxffi::clamp_indices(indices, places, mx::to_stream(s))) : indices;
   }
-  if (mlxffi::Composing::active()) {
+  if (mlxffi::Composing::active() || (on_cpu && is_surely_inside(indices, places))) {
     return indices;
   }
   if (!checks_all()) {
@@ -232,11 +254,11 @@ const mx::array& into_axis(const mx::array& a, const mx::array& indices, int axi
   return has_axis(a, place) ? bounded(indices, {a.shape(place), a.shape(place)}, place, access, s, std::move(changed)) : indices;
 }
 
-const Arrays& of_slices(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const mx::Shape& sizes, const mx::StreamOrDevice& s, Arrays&& changed) {
+const Arrays& of_slices(const mx::array& a, const Arrays& indices, const List& axes, const mx::Shape& sizes, const mx::StreamOrDevice& s, Arrays&& changed) {
   return blocks_within(a, indices, axes, sizes, Access::read, s, changed);
 }
 
-const Arrays& of_updates(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const mx::array& updates, const mx::StreamOrDevice& s, Arrays&& changed) {
+const Arrays& of_updates(const mx::array& a, const Arrays& indices, const List& axes, const mx::array& updates, const mx::StreamOrDevice& s, Arrays&& changed) {
   return blocks_within(a, indices, axes, updates, Access::write, s, changed);
 }
 

@@ -30,13 +30,13 @@ inline const mx::array& along_axis(const mx::array& a, const mx::array& indices,
 }
 
 // The first places of blocks in an array, along some of its axes: of blocks of these sizes; of updates.
-const Arrays& of_slices(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const mx::Shape& sizes, const mx::StreamOrDevice& s, Arrays&& changed = {});
-const Arrays& of_updates(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const mx::array& updates, const mx::StreamOrDevice& s, Arrays&& changed = {});
+const Arrays& of_slices(const mx::array& a, const Arrays& indices, const List& axes, const mx::Shape& sizes, const mx::StreamOrDevice& s, Arrays&& changed = {});
+const Arrays& of_updates(const mx::array& a, const Arrays& indices, const List& axes, const mx::array& updates, const mx::StreamOrDevice& s, Arrays&& changed = {});
 inline mx::array of_slices(const mx::array& a, const mx::array& indices, int axis, const mx::Shape& sizes, const mx::StreamOrDevice& s) {
-  return of_slices(a, Arrays{indices}, std::vector<int>{axis}, sizes, s)[0];
+  return of_slices(a, Arrays{indices}, List(&axis, 1, "axis"), sizes, s)[0];
 }
 inline mx::array of_updates(const mx::array& a, const mx::array& indices, int axis, const mx::array& updates, const mx::StreamOrDevice& s) {
-  return of_updates(a, Arrays{indices}, std::vector<int>{axis}, updates, s)[0];
+  return of_updates(a, Arrays{indices}, List(&axis, 1, "axis"), updates, s)[0];
 }
 
 // The block of these sizes that begins at one number for each of some axes.

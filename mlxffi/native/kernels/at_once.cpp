@@ -39,11 +39,6 @@ bool is_in(const std::array<std::string_view, count>& names, std::string_view na
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Whether nothing is computed for it; a copy that it turns out to need is left to the stream.
-bool costs_nothing(const mx::Primitive& primitive) {
-  return is_view(primitive) || is_in(reshapes, primitive.name());
-}
-
 // Whether MLX has no task for the stream, as for what its input's memory holds already.
 bool is_done_at_once(const mx::Primitive& primitive) {
   return is_computed_by_kernels(primitive) || costs_nothing(primitive);
@@ -152,6 +147,10 @@ bool at_once() {
 
 bool is_view(const mx::Primitive& primitive) {
   return is_in(views, primitive.name());
+}
+
+bool costs_nothing(const mx::Primitive& primitive) {
+  return is_view(primitive) || is_in(reshapes, primitive.name());
 }
 
 } // namespace mlxffi

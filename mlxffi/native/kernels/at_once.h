@@ -15,4 +15,8 @@ bool at_once();
 // Whether what it computes lies in its input's memory, however that lies.
 bool is_view(const mx::Primitive& primitive);
 
+// Whether nothing is computed for it: its elements are some of its input's. A copy that it turns out to need is left to the
+// stream.
+bool costs_nothing(const mx::Primitive& primitive);
+
 } // namespace mlxffi

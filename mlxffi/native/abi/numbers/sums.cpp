@@ -39,6 +39,11 @@ bool is_long(const mx::array& a, const std::vector<int>& axes, mx::StreamOrDevic
   return narrow && is_large(a, axes, s) && count_along(a, axes) > most_in_a_row;
 }
 
+// The same along all axes, where none are given.
+bool is_long(const mx::array& a, const std::optional<std::vector<int>>& axes, mx::StreamOrDevice s) {
+  return a.size() > most_in_a_row && is_long(a, axes ? *axes : every_axis(a), s);
+}
+
 // The axes that are neighbours, as ranges from the last to the first.
 std::vector<std::pair<int, int>> runs_of(const std::vector<int>& axes) {
   std::vector<std::pair<int, int>> runs;
@@ -60,6 +65,10 @@ mx::array wide_sum(const mx::array& a, const std::vector<int>& axes, bool keepdi
     sums = mlxffi::sum_axis(first == last ? sums : mx::flatten(sums, first, last, s), first, s);
   }
   return keepdims ? mx::expand_dims(sums, over, s) : sums;
+}
+
+mx::array long_l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
+  return mx::sqrt(numbers::sum(mx::square(a, s), axes ? *axes : every_axis(a), keepdims, s), s);
 }
 
 // The variance of a long array, in float32.
@@ -84,7 +93,10 @@ mx::array mean(const mx::array& a, std::vector<int> axes, bool keepdims, mx::Str
   return in_floats(a, s, [&](const mx::array& x) { return mx::mean(x, axes, keepdims, s); });
 }
 
+// What takes several steps of MLX looks for the default stream once, not at each.
+
 mx::array var(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s) {
+  s = mx::to_stream(s);
   if (is_long(a, axes, s)) {
     return mx::astype(long_var(a, axes, keepdims, ddof, s), a.dtype(), s);
   }
@@ -92,6 +104,7 @@ mx::array var(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof
 }
 
 mx::array stddev(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s) {
+  s = mx::to_stream(s);
   if (is_long(a, axes, s)) {
     return mx::astype(mx::sqrt(long_var(a, axes, keepdims, ddof, s), s), a.dtype(), s);
   }
@@ -99,28 +112,29 @@ mx::array stddev(const mx::array& a, std::vector<int> axes, bool keepdims, int d
 }
 
 mx::array l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
+  s = mx::to_stream(s);
   return in_float32(widened(a, s), s, [&](const mx::array& x) {
-    auto over = axes ? *axes : every_axis(x);
-    return is_long(x, over, s) ? mx::sqrt(numbers::sum(mx::square(x, s), over, keepdims, s), s) : mx::linalg::norm(x, axes, keepdims, s);
+    return is_long(x, axes, s) ? long_l2_norm(x, axes, keepdims, s) : mx::linalg::norm(x, axes, keepdims, s);
   });
 }
 
 mx::array norm(const mx::array& a, double ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
+  s = mx::to_stream(s);
   return in_float32(widened(a, s), s, [&](const mx::array& x) {
     bool of_vectors = (axes ? axes->size() : x.ndim()) == 1;
-    bool is_sum = of_vectors && (ord == 1 || ord == 2) && x.size() > most_in_a_row;
-    auto over = is_sum ? axes.value_or(std::vector<int>{0}) : std::vector<int>{};
-    if (!is_sum || !is_long(x, over, s)) {
+    if (!of_vectors || (ord != 1 && ord != 2) || !is_long(x, axes, s)) {
       return mx::linalg::norm(x, ord, axes, keepdims, s);
     }
-    return ord == 1 ? numbers::sum(mx::abs(x, s), over, keepdims, s) : l2_norm(x, over, keepdims, s);
+    return ord == 1 ? numbers::sum(mx::abs(x, s), axes.value_or(one_axis(0)), keepdims, s) : long_l2_norm(x, axes, keepdims, s);
   });
 }
 
 mx::array norm(const mx::array& a, const std::string& ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
+  s = mx::to_stream(s);
   return in_float32(widened(a, s), s, [&](const mx::array& x) {
     bool of_matrices = (axes ? axes->size() : x.ndim()) == 2;
-    return ord == "fro" && of_matrices ? l2_norm(x, axes, keepdims, s) : mx::linalg::norm(x, ord, axes, keepdims, s);
+    bool is_l2 = of_matrices && ord == "fro" && is_long(x, axes, s);
+    return is_l2 ? long_l2_norm(x, axes, keepdims, s) : mx::linalg::norm(x, ord, axes, keepdims, s);
   });
 }
 

@@ -169,17 +169,16 @@ static bool takes_along(const Selection *selection) {
 
 static mlx_array gathered(const Selection *selection, mlx_array array, mlx_stream stream) {
   const Part *part = &selection->part;
-  mlx_array current = strided_part(part, array, stream), next = {0};
+  mlx_array from = lent_part(part, array, stream), current = {0}, next = {0};
   mlx_vector_array picks = packed_picks(selection);
-  int order[2 * MOST], before = selection->picked_num, failed = 1;
-  if (current.ctx && picks.ctx) {
+  int order[2 * MOST], before = selection->picked_num;
+  if (from.ctx && picks.ctx) {
     size_t axes = (size_t)selection->picks_num;
-    failed = mlx_gather(&next, current, picks, selection->axes, axes, selection->block, (size_t)part->ndim, stream);
+    mlx_gather(&current, from, picks, selection->axes, axes, selection->block, (size_t)part->ndim, stream);
   }
   mlx_vector_array_free(picks);
-  bool done = follow(&current, next, failed) && with_axes_of(part, &current, before, stream);
-  if (done && selection->place && before) {
-    next = (mlx_array){0};
+  free_lent_part(part, from);
+  if (with_axes_of(part, &current, before, stream) && selection->place && before) {
     moved(order, selection->shape_num, before, selection->place, false);
     follow(&current, next, mlx_transpose_axes(&next, current, order, (size_t)selection->shape_num, stream));
   }

@@ -203,7 +203,7 @@ bool follow(mlx_array *current, mlx_array next, int failed) {
   return !failed;
 }
 
-mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stream) {
+static mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stream) {
   size_t ndim = (size_t)part->ndim;
   mlx_array made = {0};
   if (part->whole) {
@@ -212,6 +212,16 @@ mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stream) {
     mlx_slice(&made, array, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
   }
   return made;
+}
+
+mlx_array lent_part(const Part *part, mlx_array array, mlx_stream stream) {
+  return part->whole ? array : strided_part(part, array, stream);
+}
+
+void free_lent_part(const Part *part, mlx_array lent) {
+  if (!part->whole) {
+    mlx_array_free(lent);
+  }
 }
 
 typedef int Along(mlx_array *result, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s);

@@ -38,9 +38,12 @@ typedef struct {
 bool add_whole(Part *part, int size);
 bool add_entry(Part *part, const Entry *entry, int size);
 
-/* The handle of a part of an array, which is NULL after an error; strided: with all of its axes. */
+/* The handle of a part of an array, which is NULL after an error. */
 mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream);
-mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stream);
+
+/* The same with all of its axes, or the array itself where that is the part: lent until it is freed. */
+mlx_array lent_part(const Part *part, mlx_array array, mlx_stream stream);
+void free_lent_part(const Part *part, mlx_array lent);
 
 /* A strided part, behind so many other axes, becomes one with the axes of the part. */
 bool with_axes_of(const Part *part, mlx_array *current, int before, mlx_stream stream);

@@ -74,6 +74,21 @@ static bool shape_with(Shaping *call, mlx_array *current, const int *sizes, int 
   return follow(current, next, failed);
 }
 
+/* Whether an array has these sizes. */
+static bool has_shape(mlx_array array, const int *sizes, int count) {
+  const int *found = mlx_array_shape(array);
+  bool same = (int)mlx_array_ndim(array) == count;
+  for (int i = 0; i < count && same; i++) {
+    same = found[i] == sizes[i];
+  }
+  return same;
+}
+
+/* A step that changes nothing where `current` has the sizes. */
+static bool size_with(Shaping *call, mlx_array *current, const int *sizes, int count, mlx_stream stream) {
+  return has_shape(*current, sizes, count) || shape_with(call, current, sizes, count, stream);
+}
+
 /* Values as a scatter takes them: the picked axes first, then those of the block. They become `current`. */
 static bool scattered(mlx_array *current, const Selection *selection, const int *sizes, mlx_stream stream) {
   int wanted[2 * MOST], order[2 * MOST], count = 0, ndim = selection->shape_num, picked = selection->picked_num;
@@ -84,10 +99,10 @@ static bool scattered(mlx_array *current, const Selection *selection, const int 
     wanted[count++] = selection->block[i];
   }
   if (!mlx_array_ndim(*current)) {
-    return shape_with(mlx_broadcast_to, current, wanted, count, stream);
+    return size_with(mlx_broadcast_to, current, wanted, count, stream);
   }
-  if (!shape_with(mlx_reshape, current, sizes, ndim, stream) ||
-      !shape_with(mlx_broadcast_to, current, selection->shape, ndim, stream)) {
+  if (!size_with(mlx_reshape, current, sizes, ndim, stream) ||
+      !size_with(mlx_broadcast_to, current, selection->shape, ndim, stream)) {
     return false;
   }
   if (selection->place && picked) {
@@ -96,7 +111,7 @@ static bool scattered(mlx_array *current, const Selection *selection, const int 
       return false;
     }
   }
-  return shape_with(mlx_reshape, current, wanted, count, stream);
+  return size_with(mlx_reshape, current, wanted, count, stream);
 }
 
 /* --- updates --- */
@@ -107,13 +122,13 @@ static mlx_array put_picked(const Selection *selection, mlx_array array, mlx_arr
   const Part *part = &selection->part;
   mlx_array changed = {0};
   if (scattered(&values, selection, sizes, stream)) {
-    mlx_array from = strided_part(part, array, stream);
+    mlx_array from = lent_part(part, array, stream);
     mlx_vector_array picks = packed_picks(selection);
     if (from.ctx && picks.ctx) {
       scatter[how](&changed, from, picks, values, selection->axes, (size_t)selection->picks_num, stream);
     }
     mlx_vector_array_free(picks);
-    mlx_array_free(from);
+    free_lent_part(part, from);
   }
   mlx_array_free(values);
   if (part->whole || !changed.ctx) {
@@ -136,14 +151,14 @@ static bool shape_for(const Part *part, mlx_array *values, const int *sizes, mlx
       wanted[part->of[i]] = sizes[i];
     }
   }
-  return !mlx_array_ndim(*values) || shape_with(mlx_reshape, values, wanted, part->ndim, stream);
+  return !mlx_array_ndim(*values) || size_with(mlx_reshape, values, wanted, part->ndim, stream);
 }
 
 /* One step of MLX's for a sum and the like exists, but loses the batch of the array under vmap. */
 static bool combine_with(const Part *part, mlx_array array, mlx_array *values, How how, mlx_stream stream) {
-  mlx_array changed = {0}, found = strided_part(part, array, stream);
+  mlx_array changed = {0}, found = lent_part(part, array, stream);
   int failed = !found.ctx || combine[how](&changed, found, *values, stream);
-  mlx_array_free(found);
+  free_lent_part(part, found);
   return follow(values, changed, failed);
 }
 
@@ -241,7 +256,7 @@ static mlx_array put_everywhere(mlx_array array, PyObject *value, How how, mlx_s
     return made;
   }
   if (array_beside(&values, mlx_array_dtype(array), value) && fitting(sizes, values, mlx_array_shape(array), ndim) &&
-      shape_with(mlx_reshape, &values, sizes, ndim, stream)) {
+      size_with(mlx_reshape, &values, sizes, ndim, stream)) {
     if (how == REPLACE) {
       mlx_broadcast_to(&made, values, mlx_array_shape(array), (size_t)ndim, stream);
     } else {
