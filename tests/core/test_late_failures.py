@@ -142,3 +142,13 @@ def test_who_asks_while_it_fails_is_told_each_time(tmp_path):
         told_by(lambda array=first: mx.async_eval(array))
         with pytest.raises(RuntimeError, match="Unable to read"):
             np.array(first)  # numpy asks once more, of another protocol
+
+
+def test_nobody_waits_for_what_was_broken_off_while_it_was_scheduled(tmp_path):
+    for _ in range(200):
+        first = cut(tmp_path)
+        second = first + 1
+        told_by(lambda array=second: mx.async_eval(array))
+        told_by(lambda array=first: np.array(array))
+        with pytest.raises(RuntimeError, match="Unable to read"):
+            np.array(second)

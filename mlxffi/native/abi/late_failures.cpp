@@ -325,7 +325,8 @@ void remember_told(const Arrays& outputs, const std::string& text) {
   }
   auto doubt = [&](const mx::Event& event) {
     auto [reached, known] = told(event, is_reached);
-    if (reached && !known) {
+    // What is neither reached nor pending belongs to the call that threw, and is never reached.
+    if (!known && (reached || !is_pending(event))) {
       remember(event, text);
     }
     if (reached) {
