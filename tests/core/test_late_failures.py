@@ -1,5 +1,6 @@
 """Work that fails in a stream's thread: whatever depends on it raises, however often it is read."""
 
+import concurrent.futures
 import contextlib
 import os
 
@@ -107,3 +108,47 @@ def test_what_was_finished_before_the_failure_stays(tmp_path):
     with pytest.raises(RuntimeError, match="Unable to read"):
         mx.eval(failed)
     assert (mx.arange(100_000) * 3)[5].item() == 15
+
+
+def in_a_thread(function):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).exception()
+
+
+def test_a_thread_that_lacks_the_stream_leaves_what_is_pending(tmp_path):
+    first = cut(tmp_path)
+    second, third = first + 1, first * 2
+    told_by(lambda: mx.async_eval(second))
+    assert isinstance(in_a_thread(lambda: mx.eval(third)), RuntimeError)
+    for array in (first, second, third):
+        with pytest.raises(RuntimeError, match="Unable to read"):
+            np.array(array)
+
+
+def test_what_failed_inside_a_graph_of_several_streams_is_told_where_it_is_read(tmp_path):
+    first = cut(tmp_path)
+    second = mx.add(first, 1, stream=mx.new_stream(mx.cpu))
+    with pytest.raises(RuntimeError, match="Unable to read"):
+        mx.eval(second)
+    told_by(lambda: mx.async_eval(first))
+    for array in (first, second, first * 2):
+        with pytest.raises(RuntimeError, match="Unable to read"):
+            np.array(array)
+
+
+def test_who_asks_while_it_fails_is_told_each_time(tmp_path):
+    for _ in range(200):
+        first = cut(tmp_path)
+        told_by(lambda array=first: mx.async_eval(array))
+        with pytest.raises(RuntimeError, match="Unable to read"):
+            np.array(first)  # numpy asks once more, of another protocol
+
+
+def test_nobody_waits_for_what_was_broken_off_while_it_was_scheduled(tmp_path):
+    for _ in range(200):
+        first = cut(tmp_path)
+        second = first + 1
+        told_by(lambda array=second: mx.async_eval(array))
+        told_by(lambda array=first: np.array(array))
+        with pytest.raises(RuntimeError, match="Unable to read"):
+            np.array(second)

@@ -132,6 +132,30 @@ def test_an_index_of_no_packed_matrix_is_an_error():
 
 
 @pytest.mark.skipif(mx.default_device() != mx.cpu, reason="a GPU rounds as MLX does")
+def broadcast(*shape, dtype=mx.float32):
+    return mx.broadcast_to(mx.array(1).astype(dtype), shape)
+
+
+# The bits of their rows, counted in an int, are those of 64 numbers.
+LONG_ROWS, GROUPS = broadcast(2, 2**29 + 8, dtype=mx.uint32), broadcast(2, 2**26 + 1)
+BYTES = broadcast(2, 2**27 + 2, dtype=mx.uint8)
+PACKED_PRODUCTS = {
+    "quantized_matmul": lambda: mx.quantized_matmul(mx.ones((1, 64)), LONG_ROWS, GROUPS, GROUPS),
+    "not transposed": lambda: mx.quantized_matmul(mx.ones((1, 2)), LONG_ROWS, GROUPS, GROUPS, transpose=False),
+    "gather_qmm": lambda: mx.gather_qmm(
+        mx.ones((1, 1, 64)), LONG_ROWS[None], GROUPS[None], GROUPS[None], rhs_indices=mx.array([0])
+    ),
+    "dequantize": lambda: mx.dequantize(LONG_ROWS, GROUPS, GROUPS),
+    "qqmm": lambda: mx.qqmm(mx.ones((1, 64)), LONG_ROWS, BYTES, 32, 4, "mxfp4"),
+}
+
+
+@pytest.mark.parametrize("name", PACKED_PRODUCTS)
+def test_packed_rows_that_are_too_long_are_refused(name):
+    with pytest.raises(ValueError, match="argument `w`: expected a last axis of at most 67108863 elements, got"):
+        PACKED_PRODUCTS[name]()
+
+
 def test_packed_numbers_are_rounded_once():
     words, *groups = mx.quantize(waves(40, 64), bits=8)
     halves = [one.astype(mx.bfloat16) for one in groups]

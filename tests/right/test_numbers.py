@@ -71,6 +71,28 @@ def test_rows_of_logsumexp_that_have_infinities():
     assert mx.logsumexp(mx.array(rows), axis=1).tolist() == [-np.inf, np.inf, 2.0]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_logsumexp_of_a_nan_beside_an_infinity(dtype, axis):
+    rows = np.full((2, 70), 0.5)
+    rows[0, [3, 41]], rows[1, [3, 41]] = [np.inf, np.nan], [np.inf, -np.inf]
+    x = mx.array(rows if axis else rows.T, dtype=getattr(mx, dtype))
+    np.testing.assert_array_equal(np.array(mx.logsumexp(x, axis=axis).astype(mx.float32)), [np.nan, np.inf])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("name", ["cummax", "cummin"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_running_extremes_keep_a_nan(name, dtype, reverse):
+    x = np.random.default_rng(0).integers(-9, 9, (3, 37)).astype(np.float64)
+    x[0, 20], x[1, 0] = np.nan, np.nan
+    turned = x[:, ::-1] if reverse else x
+    expected = {"cummax": np.maximum, "cummin": np.minimum}[name].accumulate(turned, axis=1)
+    found = getattr(mx, name)(mx.array(x, dtype=getattr(mx, dtype)), axis=1, reverse=reverse)
+    assert found.dtype == getattr(mx, dtype)
+    np.testing.assert_array_equal(np.array(found.astype(mx.float32)), expected[:, ::-1] if reverse else expected)
+
+
 def test_logsumexp_over_a_vocabulary():
     x = np.random.default_rng(0).normal(size=(4, 49152)).astype(np.float32)
     expected = np.log(np.exp(x.astype(np.float64)).sum(-1))

@@ -136,22 +136,27 @@ Arrays unscheduled(const Arrays& arrays) {
   return found;
 }
 
-// By kernels of our own; to be called under Scheduling.
+// By kernels of our own; to be called under Scheduling. What is scheduled already MLX would take for computed, failed or not.
 template <class Schedule>
 void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   auto fresh = unscheduled(outputs);
+  if (fresh.empty()) {
+    return;
+  }
   auto streams = streams_of(fresh);
+  auto nodes = one_of_each(streams, fresh);
   try {
-    schedule(mlxffi::use_kernels(outputs));
+    schedule(fresh, mlxffi::use_kernels(fresh));
   } catch (const std::runtime_error& failure) {
     remember_told(outputs, failure.what());
-    mlxffi::use_mlx(outputs);
+    mlxffi::use_mlx(fresh);
     throw;
   } catch (...) {
-    mlxffi::use_mlx(outputs);
+    mlxffi::use_mlx(fresh);
     throw;
   }
-  pend(events_of(fresh), streams);
+  nodes.insert(nodes.end(), fresh.begin(), fresh.end());
+  pend(events_of(nodes), streams);
 }
 
 // What the call schedules is then waited for, while other threads may schedule.
@@ -168,14 +173,21 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
   Scheduling lock;
   std::atomic_thread_fence(std::memory_order_release);
   for (auto& array : arrays) {
-    array.is_available();
+    // To ask it again might take what is told of something that was scheduled after it.
+    array.attach_event({});
+    array.set_status(mx::array::Status::available);
   }
 }
 
 // By this thread; no other one that schedules has to wait.
 bool computed_at_once(const Arrays& outputs) {
   std::unique_lock lock(scheduling, std::try_to_lock);
-  return lock && mlxffi::compute_at_once(outputs);
+  try {
+    return lock && mlxffi::compute_at_once(outputs);
+  } catch (const std::runtime_error& failure) {
+    remember_told(outputs, failure.what());
+    throw;
+  }
 }
 
 // For what waits by itself, and would be told of their failures.
@@ -232,14 +244,14 @@ mx::array checked(const mx::array& indices, std::function<void(const mx::array&)
 
 void evaluate(const Arrays& outputs) {
   if (are_open(outputs) && !computed_at_once(outputs)) {
-    schedule_and_wait(outputs, [&] { schedule_kernels(outputs, [&](bool may_fail) { schedule_or_compute(outputs, may_fail); }); });
+    schedule_and_wait(outputs, [&] { schedule_kernels(outputs, schedule_or_compute); });
   }
 }
 
 void evaluate_soon(const Arrays& outputs) {
   if (are_open(outputs)) {
     Scheduling lock;
-    schedule_kernels(outputs, [&](bool may_fail) { schedule_or_undo(outputs, may_fail); });
+    schedule_kernels(outputs, schedule_or_undo);
   }
 }
 
@@ -263,7 +275,12 @@ bool is_available(const mx::array& array) {
     return is_computed(array);
   }
   Scheduling lock;
-  return !has_failed(array) && array.is_available();
+  try {
+    return !has_failed(array) && array.is_available();
+  } catch (const std::runtime_error& failure) {
+    remember_told({array}, failure.what());
+    return false;
+  }
 }
 
 void finish(mx::Stream stream) {

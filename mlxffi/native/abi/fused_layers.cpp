@@ -104,7 +104,7 @@ extern "C" int mlxffi_lora_quantized_linear(
     auto input = floating(get(x, "x"), "x");
     auto down = factor(get(a, "a"), input, input.shape(-1), "a", true);
     auto up = factor(get(b, "b"), input, down.shape(1), "b", true);
-    auto base = with_elements(get(w, "w"), "w"), of_groups = with_elements(get(scales, "scales"), "scales");
+    auto base = packable(get(w, "w"), "w"), of_groups = with_elements(get(scales, "scales"), "scales");
     auto packing = mlxffi::Packing::of(text(mode, "mode"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"));
     auto shifts = maybe(biases);
     // For MLX to check the packed arrays.

@@ -180,6 +180,19 @@ const mx::array& with_elements(const mx::array& a, const char* argument) {
   return a.size() ? a : throw BadArgument(argument, "expected an array with elements, got shape " + printed(a.shape()));
 }
 
+const mx::array& rescalable(const mx::array& a, const char* argument, int from, int to) {
+  int64_t size = size_from_end(a, 0), most = std::numeric_limits<int>::max();
+  if (size * from / to > most) {
+    throw BadArgument(argument, "expected a last axis of at most " + std::to_string(most * to / from) + " elements, got " + std::to_string(size));
+  }
+  return a;
+}
+
+const mx::array& packable(const mx::array& w, const char* argument) {
+  constexpr int most_bits = 8;
+  return rescalable(with_elements(w, argument), argument, w.dtype() == mx::uint32 ? 32 : most_bits, 1);
+}
+
 const mx::array& matrices(const mx::array& a, const char* argument) {
   if (!size_from_end(a, 0) || !size_from_end(a, 1)) {
     throw BadArgument(argument, "expected matrices of at least one row and column, got shape " + printed(a.shape()));

@@ -63,6 +63,13 @@ const mx::array& indices_into(const mx::array& a, const mx::array& indices, int 
 const Arrays& not_empty(const Arrays& arrays, const char* argument);
 const mx::array& with_elements(const mx::array& a, const char* argument);
 
+// Where the last axis is counted in units of which `from` are `to` of its own: MLX does so in an int, past whose end it
+// begins again.
+const mx::array& rescalable(const mx::array& a, const char* argument, int from, int to);
+
+// Packed matrices, or such as are to be packed: with elements, and the bits of a row are an int.
+const mx::array& packable(const mx::array& w, const char* argument);
+
 // Matrices, in the last two axes, of at least one row and column.
 const mx::array& matrices(const mx::array& a, const char* argument);
 

@@ -1,5 +1,6 @@
 #include "late_failures.h"
 
+#include <mlx/backend/cpu/encoder.h>
 #include <mlx/ops.h>
 #include <mlx/transforms.h>
 
@@ -129,20 +130,20 @@ mx::array waiter(const mx::Event& event) {
   return made;
 }
 
+struct Told {
+  bool reached;
+  std::optional<std::string> text;
+};
+
 // What was told, if anything; whether an event is reached, `ask` says, of an array that waits for it.
 template <class Ask>
-std::optional<std::string> told(const mx::Event& event, Ask ask) {
-  std::optional<std::string> text;
+Told told(const mx::Event& event, Ask ask) {
   try {
-    if (!ask(waiter(event))) {
-      return text;
-    }
+    return {ask(waiter(event)), {}};
   } catch (const std::runtime_error& failure) {
-    text = failure.what();
-    fail(event, *text);
+    fail(event, failure.what());
+    return {true, failure.what()};
   }
-  forget(event);
-  return text;
 }
 
 bool is_reached(const mx::array& waiter) {
@@ -161,17 +162,45 @@ Events pending_where(Which which) {
 }
 
 // Of each stream in its order: of what is not reached yet, no later event can tell.
-void look_for_failures() {
-  Scheduling lock;
+Events ask_all() {
   Streams busy;
+  Events reached;
   for (auto& event : pending()) {
     if (has(busy, event.stream())) {
       continue;
     }
-    told(event, is_reached);
-    if (is_pending(event)) {
-      busy.push_back(event.stream());
-    }
+    told(event, is_reached).reached ? reached.push_back(event) : busy.push_back(event.stream());
+  }
+  return reached;
+}
+
+bool is_alone(const Scheduled& scheduled) {
+  auto& streams = scheduled.streams;
+  return std::all_of(streams.begin(), streams.end(), [&](auto& stream) { return stream == scheduled.event.stream(); });
+}
+
+void look_for_failures() {
+  Scheduling lock;
+  auto reached = ask_all();
+  if (!std::all_of(all_pending().begin(), all_pending().end(), is_alone)) {
+    // By now all is reached that those waited for, and strikes them where it failed.
+    ask_all();
+  }
+  std::for_each(reached.begin(), reached.end(), forget);
+}
+
+// An event that waited for other streams stays until these have been asked.
+void forget_alone(const mx::Event& event) {
+  Scheduling lock;
+  if (auto found = find_pending(event); found != all_pending().end() && is_alone(*found)) {
+    forget(event);
+  }
+}
+
+// MLX finds a stream of another thread half way, and leaves open what it has begun.
+void require_own(mx::Stream stream) {
+  if (stream.device == mx::Device::cpu) {
+    mx::cpu::get_command_encoder(stream);
   }
 }
 
@@ -196,15 +225,32 @@ Events events_of(const Arrays& arrays) {
 }
 
 Streams streams_of(const Arrays& outputs) {
-  Streams streams;
+  Streams own, waited;
   each_input(outputs, [&](const mx::array& array) {
     if (array.status() == mx::array::Status::unscheduled && array.has_primitive()) {
-      add(streams, array.primitive().stream());
+      add(own, array.primitive().stream());
     } else if (waits(array) && is_pending(array.event())) {
-      add(streams, array.event().stream());
+      add(waited, array.event().stream());
     }
   });
-  return streams;
+  std::for_each(own.begin(), own.end(), require_own);
+  std::for_each(waited.begin(), waited.end(), [&](auto& stream) { add(own, stream); });
+  return own;
+}
+
+Arrays one_of_each(const Streams& streams, const Arrays& outputs) {
+  Arrays found;
+  if (streams.size() > 1) {
+    Streams met;
+    mlxffi::Walk(outputs).each([&](const mx::array& node) {
+      auto stream = node.primitive().stream();
+      if (!has(met, stream)) {
+        met.push_back(stream);
+        found.push_back(node);
+      }
+    });
+  }
+  return found;
 }
 
 void pend(const Events& events, const Streams& streams) {
@@ -246,7 +292,8 @@ std::optional<std::string> wait_for(const Events& events) {
     auto text = told(event, [](mx::array waiter) {
       waiter.wait();
       return true;
-    });
+    }).text;
+    text ? forget(event) : forget_alone(event);
     first = first ? first : text;
   }
   return first;
@@ -277,9 +324,13 @@ void remember_told(const Arrays& outputs, const std::string& text) {
     return;
   }
   auto doubt = [&](const mx::Event& event) {
-    bool is_known = told(event, is_reached).has_value();
-    if (!is_known && waiter(event).is_available()) {
+    auto [reached, known] = told(event, is_reached);
+    // What is neither reached nor pending belongs to the call that threw, and is never reached.
+    if (!known && (reached || !is_pending(event))) {
       remember(event, text);
+    }
+    if (reached) {
+      forget(event);
     }
   };
   auto all = pending();

@@ -15,8 +15,12 @@ using Streams = std::vector<mx::Stream>;
 // Of arrays, without those that are computed. To be called under Scheduling.
 Events events_of(const Arrays& arrays);
 
-// The streams that compute arrays which are about to be scheduled, and those that they will wait for. Under Scheduling.
+// The streams that compute arrays which are about to be scheduled, and those that they will wait for. Throws where one of the
+// first belongs to another thread. Under Scheduling.
 Streams streams_of(const Arrays& outputs);
+
+// Where the streams are several, a node on each: MLX has an event for each stream, of which the outputs need not have all.
+Arrays one_of_each(const Streams& streams, const Arrays& outputs);
 
 // Adds what was just scheduled to what is pending, with its streams: MLX tells of a failure only once, to whoever asks first,
 // so that what is pending is always asked in the order in which it was scheduled. Under Scheduling.

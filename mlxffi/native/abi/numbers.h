@@ -27,6 +27,8 @@ mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx:
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, std::optional<mx::Dtype> dtype, mx::StreamOrDevice s);
 mx::array cumprod(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
 mx::array cumprod(const mx::array& a, int axis, bool reverse, bool inclusive, std::optional<mx::Dtype> dtype, mx::StreamOrDevice s);
+mx::array cummax(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
+mx::array cummin(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
 mx::array logcumsumexp(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
 mx::array sum(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s);
 mx::array mean(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s);

@@ -1,24 +1,5 @@
-// Operations that count the last axis in other units: MLX does so in an int, past whose end it begins again.
-#include <limits>
-
+// Operations that count the last axis in other units.
 #include "support.h"
-
-namespace mlxc {
-
-namespace {
-
-// The array, where its last axis is an int in units of which `from` are `to` of its own.
-const mx::array& rescalable(const mx::array& a, const char* argument, int from, int to) {
-  int64_t size = a.ndim() ? a.shape(-1) : 1, most = std::numeric_limits<int>::max();
-  if (size * from / to > most) {
-    throw BadArgument(argument, "expected a last axis of at most " + std::to_string(most * to / from) + " elements, got " + std::to_string(size));
-  }
-  return a;
-}
-
-} // namespace
-
-} // namespace mlxc
 
 using namespace mlxc;
 

@@ -1,5 +1,6 @@
 #include "row_sums.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "fused.h"
@@ -22,6 +23,14 @@ mx::Shape shape_of_sums(const mx::array& rows, bool keepdims) {
   return shape;
 }
 
+// Of a row that has an infinity: less that, a NaN looks like any other element.
+double infinity_or_nan(const void* row, Element element, int64_t length) {
+  std::vector<float> numbers(length);
+  row_kernels().layers.widen[static_cast<int>(element)](row, numbers.data(), length);
+  bool has_nan = std::any_of(numbers.begin(), numbers.end(), [](float number) { return std::isnan(number); });
+  return has_nan ? NAN : INFINITY;
+}
+
 class LogSumExpRows : public Fused {
  public:
   LogSumExpRows(mx::Stream s, bool keepdims) : Fused(s), keepdims_(keepdims) {}
@@ -38,12 +47,14 @@ class LogSumExpRows : public Fused {
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     RowsOf rows(inputs[0]);
     NumbersTo sums(outputs[0]);
-    auto kernel = row_kernels().cross_entropy[static_cast<int>(element_of(inputs[0].dtype()))];
+    auto element = element_of(inputs[0].dtype());
+    auto kernel = row_kernels().cross_entropy[static_cast<int>(element)];
     over_rows(stream(), rows.count(), rows.length(), [=](int64_t begin, int64_t end) {
       std::vector<char> scratch;
       for (int64_t i = begin; i < end; i++) {
-        auto found = kernel(rows.row(i, scratch), rows.following(i, end), rows.length(), 0, 0).normalizer;
-        sums.put(i, std::isinf(found.shift) ? found.shift : found.shift + std::log(found.sum));
+        auto row = rows.row(i, scratch);
+        auto found = kernel(row, rows.following(i, end), rows.length(), 0, 0).normalizer;
+        sums.put(i, std::isinf(found.shift) ? infinity_or_nan(row, element, rows.length()) : found.shift + std::log(found.sum));
       }
     });
   }

@@ -233,11 +233,11 @@ extern "C" int mlx_cosh(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_cummax(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::cummax(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::cummax(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cummin(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::cummin(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::cummin(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cumprod(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {

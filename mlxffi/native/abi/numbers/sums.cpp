@@ -138,7 +138,7 @@ mx::array norm(const mx::array& a, const std::string& ord, const std::optional<s
   });
 }
 
-// --- running sums and products ---
+// --- running sums, products and extremes ---
 
 namespace {
 
@@ -173,6 +173,15 @@ mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, std
 
 mx::array cumprod(const mx::array& a, int axis, bool reverse, bool inclusive, std::optional<mx::Dtype> dtype, mx::StreamOrDevice s) {
   return numbers::cumprod(dtype ? mx::astype(a, *dtype, s) : a, axis, reverse, inclusive, s);
+}
+
+// Of halves in float32, where MLX keeps a NaN.
+mx::array cummax(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s) {
+  return in_float32(a, s, [&](const mx::array& x) { return mx::cummax(x, axis, reverse, inclusive, s); });
+}
+
+mx::array cummin(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s) {
+  return in_float32(a, s, [&](const mx::array& x) { return mx::cummin(x, axis, reverse, inclusive, s); });
 }
 
 } // namespace mlxc::numbers
