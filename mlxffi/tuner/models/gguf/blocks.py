@@ -27,7 +27,7 @@ def encoded(value: mx.array, kind: str) -> mx.array:
     Returns:
       uint8 [bytes].
     """
-    # The reference rounds sums of products once, as float64 does here, which only CPUs have.
+    # The reference rounds sums of products once, to float32: float64, which only CPUs have, holds them.
     with mx.stream(mx.cpu):
         if kind in DTYPES:
             return value.astype(DTYPES[kind]).reshape(-1).view(mx.uint8)
@@ -68,7 +68,7 @@ def _q4_0(groups: mx.array) -> list[mx.array]:
     largest = mx.take_along_axis(groups, groups.abs().argmax(-1, keepdims=True), axis=-1)
     scale = largest / -8
     scaled = groups.astype(mx.float64) * _inverse(scale).astype(mx.float64) + 8.5
-    return [_half(scale), _nibbles(scaled)]
+    return [_half(scale), _nibbles(scaled.astype(mx.float32))]
 
 
 def _q4_1(groups: mx.array) -> list[mx.array]:
