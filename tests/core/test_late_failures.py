@@ -43,6 +43,19 @@ def test_a_long_chain_of_what_failed_raises_wherever_it_is_read(tmp_path):
             mx.eval(array)
 
 
+def test_what_is_scheduled_while_it_fails(tmp_path):
+    for _ in range(100):
+        first = last = cut(tmp_path)
+        for _ in range(8):
+            last = mx.maximum(last, -5.0)
+        for array in (first, last):
+            with contextlib.suppress(RuntimeError):
+                mx.async_eval(array)
+        for array in (first, last):
+            with pytest.raises(RuntimeError, match="Unable to read"):
+                np.array(array)
+
+
 def test_others_on_the_stream_are_computed(tmp_path):
     with pytest.raises(RuntimeError, match="Unable to read"):
         mx.eval(cut(tmp_path) + 1)

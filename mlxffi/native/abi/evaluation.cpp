@@ -145,13 +145,17 @@ void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   }
   auto streams = streams_of(fresh);
   auto nodes = one_of_each(streams, fresh);
+  auto waiting = waiting_inputs(fresh);
   try {
     schedule(fresh, mlxffi::use_kernels(fresh));
+    wait_again(waiting);
   } catch (const std::runtime_error& failure) {
+    wait_again(waiting);
     remember_told(outputs, failure.what());
     mlxffi::use_mlx(fresh);
     throw;
   } catch (...) {
+    wait_again(waiting);
     mlxffi::use_mlx(fresh);
     throw;
   }
@@ -228,6 +232,17 @@ bool are_open(const Arrays& outputs) {
   return true;
 }
 
+// A failure is told once the arrays' streams have come to them: what these tell until then is no later call's.
+template <class Work>
+void telling_last(const Arrays& arrays, Work&& work) {
+  try {
+    work();
+  } catch (const std::runtime_error&) {
+    finish_pending(arrays);
+    throw;
+  }
+}
+
 } // namespace
 
 mx::array checked(const mx::array& indices, std::function<void(const mx::array&)> check, mx::Stream s) {
@@ -243,9 +258,11 @@ mx::array checked(const mx::array& indices, std::function<void(const mx::array&)
 }
 
 void evaluate(const Arrays& outputs) {
-  if (are_open(outputs) && !computed_at_once(outputs)) {
-    schedule_and_wait(outputs, [&] { schedule_kernels(outputs, schedule_or_compute); });
-  }
+  telling_last(outputs, [&] {
+    if (are_open(outputs) && !computed_at_once(outputs)) {
+      schedule_and_wait(outputs, [&] { schedule_kernels(outputs, schedule_or_compute); });
+    }
+  });
 }
 
 void evaluate_soon(const Arrays& outputs) {
@@ -265,8 +282,10 @@ const mx::array& computed(const mx::array& array) {
 void wait(const mx::array& array) {
   if (!is_computed(array)) {
     require_streams();
-    throw_if_failed({array});
-    schedule_and_wait({array}, [] {});
+    telling_last({array}, [&] {
+      throw_if_failed({array});
+      schedule_and_wait({array}, [] {});
+    });
   }
 }
 

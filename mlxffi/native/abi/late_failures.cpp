@@ -253,6 +253,26 @@ Arrays one_of_each(const Streams& streams, const Arrays& outputs) {
   return found;
 }
 
+// Those of which nobody else knows may be given to what is computed of them: they are not held.
+std::vector<Waiting> waiting_inputs(const Arrays& outputs) {
+  std::vector<Waiting> found;
+  each_input(outputs, [&](const mx::array& array) {
+    if (waits(array) && !array.is_donatable()) {
+      found.push_back({array, array.event()});
+    }
+  });
+  return found;
+}
+
+void wait_again(const std::vector<Waiting>& inputs) {
+  for (auto& [array, event] : inputs) {
+    if (!array.event().valid()) {
+      array.attach_event(event);
+      array.set_status(mx::array::Status::evaluated);
+    }
+  }
+}
+
 void pend(const Events& events, const Streams& streams) {
   for (auto& event : events) {
     if (!is_pending(event)) {
@@ -299,6 +319,24 @@ std::optional<std::string> wait_for(const Events& events) {
   return first;
 }
 
+void finish_pending(const Arrays& arrays) {
+  Events open;
+  {
+    Scheduling lock;
+    auto events = events_of(arrays);
+    std::copy_if(events.begin(), events.end(), std::back_inserter(open), is_pending);
+    open = pending_until(open);
+  }
+  wait_for(open);
+}
+
+void remember_pending(mx::Stream stream, const std::string& text) {
+  Scheduling lock;
+  if (auto open = pending_on(stream); !open.empty()) {
+    fail(open.front(), text);
+  }
+}
+
 void remember_failure(const Arrays& outputs, mx::Stream stream, const std::string& text) {
   // libmlx keeps the making of events to itself.
   auto marker = mx::logical_not(mx::array(false), stream);
@@ -327,7 +365,7 @@ void remember_told(const Arrays& outputs, const std::string& text) {
     auto [reached, known] = told(event, is_reached);
     // What is neither reached nor pending belongs to the call that threw, and is never reached.
     if (!known && (reached || !is_pending(event))) {
-      remember(event, text);
+      fail(event, text);
     }
     if (reached) {
       forget(event);

@@ -22,6 +22,15 @@ Streams streams_of(const Arrays& outputs);
 // Where the streams are several, a node on each: MLX has an event for each stream, of which the outputs need not have all.
 Arrays one_of_each(const Streams& streams, const Arrays& outputs);
 
+// Inputs of what is about to be scheduled that wait for an event and are known to others, too. To be called under Scheduling,
+// as is `wait_again`: MLX lets go of an event that it comes to, and of one that failed it tells that call alone.
+struct Waiting {
+  mx::array array;
+  mx::Event event;
+};
+std::vector<Waiting> waiting_inputs(const Arrays& outputs);
+void wait_again(const std::vector<Waiting>& inputs);
+
 // Adds what was just scheduled to what is pending, with its streams: MLX tells of a failure only once, to whoever asks first,
 // so that what is pending is always asked in the order in which it was scheduled. Under Scheduling.
 void pend(const Events& events, const Streams& streams);
@@ -34,6 +43,12 @@ Events pending();
 
 // Waits, and remembers who failed. The first failure of which MLX told, if any.
 std::optional<std::string> wait_for(const Events& events);
+
+// Of a call that was told of a failure on a stream: what is pending there may have failed.
+void remember_pending(mx::Stream stream, const std::string& text);
+
+// Waits for what is pending of some arrays and, on their streams, before them.
+void finish_pending(const Arrays& arrays);
 
 // What a call scheduled on a stream before it threw: outputs and what they are to be computed from.
 void remember_failure(const Arrays& outputs, mx::Stream stream, const std::string& text);

@@ -218,12 +218,16 @@ void schedule(const Nodes& nodes, Arrays& known) {
 
 // What was scheduled counts as computed, unless a task has failed: MLX tells of that by text alone.
 void settle(Arrays& scheduled, mx::Stream stream, const std::exception& failure) {
+  bool is_of_a_task = typeid(failure) == typeid(std::runtime_error);
+  if (is_of_a_task) {
+    remember_pending(stream, failure.what());
+  }
   try {
     finish(stream);
   } catch (const std::runtime_error&) {
     // One of the two is told.
   }
-  if (typeid(failure) == typeid(std::runtime_error)) {
+  if (is_of_a_task) {
     remember_failure(scheduled, stream, failure.what());
   }
 }
