@@ -40,8 +40,8 @@ SUITES = {
         "mlx-lm==0.32.2", "tests", from_source=True, needs=("datasets", "tqdm", "Pillow", "requests"),
         options=("--ignore=tests/test_evaluate.py",),
     ),
-    # A few of its tests need PortAudio and a server's packages. What is left out looks up rows that tables do not have, which
-    # ends the process now and then under mlx.core, and is an error under mlxffi.core.
+    # A few of its tests need PortAudio and a server's packages. What is left out looks up rows that tables do not have,
+    # which ends the process now and then under mlx.core, and is an error under mlxffi.core.
     "mlx_audio": Suite(
         "mlx-audio==0.6.2", "mlx_audio", needs=("pytest-asyncio",),
         options=("--continue-on-collection-errors", "-k", "not GenerateICL and not test_eoi_token_embedding_override"),
