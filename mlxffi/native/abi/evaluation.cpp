@@ -145,17 +145,14 @@ void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   }
   auto streams = streams_of(fresh);
   auto nodes = one_of_each(streams, fresh);
-  auto waiting = waiting_inputs(fresh);
   try {
+    KeptEvents kept(fresh);
     schedule(fresh, mlxffi::use_kernels(fresh));
-    wait_again(waiting);
   } catch (const std::runtime_error& failure) {
-    wait_again(waiting);
     remember_told(outputs, failure.what());
     mlxffi::use_mlx(fresh);
     throw;
   } catch (...) {
-    wait_again(waiting);
     mlxffi::use_mlx(fresh);
     throw;
   }

@@ -106,8 +106,8 @@ void fail(const mx::Event& event, const std::string& text) {
     struck.push_back(stream);
   }
   for (auto other = all.begin(); other != all.end(); other++) {
-    bool waits = other->event.stream() != stream && has(other->streams, stream);
-    if (other == found || waits || needs_any(*other, struck)) {
+    bool waits_for_it = other->event.stream() != stream && has(other->streams, stream);
+    if (other == found || waits_for_it || needs_any(*other, struck)) {
       add(struck, other->event.stream());
       remember(other->event, text);
     }
@@ -254,18 +254,16 @@ Arrays one_of_each(const Streams& streams, const Arrays& outputs) {
 }
 
 // Those of which nobody else knows may be given to what is computed of them: they are not held.
-std::vector<Waiting> waiting_inputs(const Arrays& outputs) {
-  std::vector<Waiting> found;
+KeptEvents::KeptEvents(const Arrays& outputs) {
   each_input(outputs, [&](const mx::array& array) {
     if (waits(array) && !array.is_donatable()) {
-      found.push_back({array, array.event()});
+      waiting_.push_back({array, array.event()});
     }
   });
-  return found;
 }
 
-void wait_again(const std::vector<Waiting>& inputs) {
-  for (auto& [array, event] : inputs) {
+KeptEvents::~KeptEvents() {
+  for (auto& [array, event] : waiting_) {
     if (!array.event().valid()) {
       array.attach_event(event);
       array.set_status(mx::array::Status::evaluated);

@@ -22,14 +22,22 @@ Streams streams_of(const Arrays& outputs);
 // Where the streams are several, a node on each: MLX has an event for each stream, of which the outputs need not have all.
 Arrays one_of_each(const Streams& streams, const Arrays& outputs);
 
-// Inputs of what is about to be scheduled that wait for an event and are known to others, too. To be called under Scheduling,
-// as is `wait_again`: MLX lets go of an event that it comes to, and of one that failed it tells that call alone.
-struct Waiting {
-  mx::array array;
-  mx::Event event;
+// While a call schedules arrays: inputs that wait for an event, and are known to others, too, keep it. MLX lets go of an event
+// that it comes to, and tells that call alone that it failed. Under Scheduling.
+class KeptEvents {
+ public:
+  explicit KeptEvents(const Arrays& outputs);
+  ~KeptEvents();
+  KeptEvents(const KeptEvents&) = delete;
+  KeptEvents& operator=(const KeptEvents&) = delete;
+
+ private:
+  struct Waiting {
+    mx::array array;
+    mx::Event event;
+  };
+  std::vector<Waiting> waiting_;
 };
-std::vector<Waiting> waiting_inputs(const Arrays& outputs);
-void wait_again(const std::vector<Waiting>& inputs);
 
 // Adds what was just scheduled to what is pending, with its streams: MLX tells of a failure only once, to whoever asks first,
 // so that what is pending is always asked in the order in which it was scheduled. Under Scheduling.
