@@ -10,12 +10,15 @@ import pytest
 import mlxffi.core as mx
 
 
-def cut(tmp_path):
+def loaded(tmp_path, stream=None):
+    np.save(tmp_path / "x.npy", np.arange(100_000, dtype=np.float32))
+    return mx.load(str(tmp_path / "x.npy"), stream=stream)
+
+
+def cut(tmp_path, stream=None):
     """An array of a file that is cut after its header was read."""
-    path = tmp_path / "x.npy"
-    np.save(path, np.arange(100_000, dtype=np.float32))
-    array = mx.load(str(path))
-    os.truncate(path, 1000)
+    array = loaded(tmp_path, stream)
+    os.truncate(tmp_path / "x.npy", 1000)
     return array
 
 
@@ -165,3 +168,63 @@ def test_nobody_waits_for_what_was_broken_off_while_it_was_scheduled(tmp_path):
         told_by(lambda array=first: np.array(array))
         with pytest.raises(RuntimeError, match="Unable to read"):
             np.array(second)
+
+
+def too_large(a, stream):
+    """Scheduling it fails: there is no memory for 2^48 bytes."""
+    return mx.add(mx.broadcast_to(a[:1], (1 << 16, 1 << 16, 1 << 14)), 1.0, stream=stream)
+
+
+def across(first, streams, steps):
+    """A chain that changes streams, and goes on: past a hundred tasks MLX waits while it schedules."""
+    made = [first]
+    for stream in streams:
+        made.append(mx.multiply(made[-1], 2.0, stream=stream))
+    for _ in range(steps):
+        made.append(mx.maximum(made[-1], -5.0, stream=streams[-1]))
+    return made
+
+
+def all_fail(made, text):
+    for array in made:
+        with pytest.raises(RuntimeError, match=text):
+            np.array(array)
+
+
+@pytest.mark.parametrize("steps", [0, 8, 150])
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("schedule", [mx.eval, mx.async_eval])
+def test_nobody_waits_for_what_was_broken_off_on_several_streams(tmp_path, schedule, count, steps):
+    streams = [mx.new_stream(mx.cpu) for _ in range(count)]
+    made = across(cut(tmp_path, streams[0]), streams, steps)
+    told_by(lambda: schedule(too_large(made[-1], streams[0])))
+    all_fail(made, "Unable to read")
+
+
+def test_nobody_waits_for_any_output_of_what_was_broken_off(tmp_path):
+    one, other = mx.new_stream(mx.cpu), mx.new_stream(mx.cpu)
+    made = across(cut(tmp_path, one), [one, other], 150)
+    outputs = [mx.add(made[1], 1.0, stream=other), mx.add(made[-1], 1.0, stream=one)]
+    told_by(lambda: mx.async_eval(*outputs))
+    all_fail([*outputs, *made], "Unable to read")
+
+
+@pytest.mark.parametrize("steps", [0, 20])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_was_scheduled_before_memory_ran_out_stays(tmp_path, count, steps):
+    streams = [mx.new_stream(mx.cpu) for _ in range(count)]
+    made = across(loaded(tmp_path, streams[0]), streams, steps)
+    with pytest.raises(MemoryError):
+        mx.async_eval(too_large(made[-1], streams[-1]))
+    for array in made:
+        assert array[99_999].item() in {99_999.0 * 2**power for power in range(count + 1)}
+
+
+def test_many_failures_are_all_remembered(tmp_path):
+    made = []
+    for _ in range(600):
+        first = cut(tmp_path)
+        told_by(lambda array=first: mx.async_eval(array))
+        made += [first, first * 2]
+        told_by(lambda: mx.eval(made[-1]))
+    all_fail(made, "Unable to read")

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "attempt.h"
 #include "handles.h"
 #include "recycled.h"
 
@@ -53,8 +54,16 @@ void ask_for_large_pages(void* memory, size_t size) {
 #endif
 }
 
+[[noreturn]] void refuse(size_t size) {
+  Attempt::ask_streams();
+  throw NoMemory(size);
+}
+
 Buffer there(Buffer buffer, size_t size) {
-  return buffer.ptr() || !size ? buffer : throw NoMemory(size);
+  if (!buffer.ptr() && size) {
+    refuse(size);
+  }
+  return buffer;
 }
 
 Buffer large_malloc(Allocator* allocator, size_t size) {
@@ -62,7 +71,7 @@ Buffer large_malloc(Allocator* allocator, size_t size) {
     return *kept;
   }
   if (size >= large && !is_there(size)) {
-    throw NoMemory(size);
+    refuse(size);
   }
   auto buffer = there(original_malloc(allocator, size), size);
   ask_for_large_pages(buffer.raw_ptr(), size);

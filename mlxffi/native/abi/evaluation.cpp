@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include "at_once.h"
+#include "attempt.h"
 #include "checked.h"
 #include "derivatives/tracing.h"
 #include "guards.h"
@@ -143,21 +144,16 @@ void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   if (fresh.empty()) {
     return;
   }
-  auto streams = streams_of(fresh);
-  auto nodes = one_of_each(streams, fresh);
+  Attempt attempt(fresh);
   try {
     KeptEvents kept(fresh);
-    schedule(fresh, mlxffi::use_kernels(fresh));
-  } catch (const std::runtime_error& failure) {
-    remember_told(outputs, failure.what());
-    mlxffi::use_mlx(fresh);
-    throw;
-  } catch (...) {
+    schedule(fresh, attempt, mlxffi::use_kernels(fresh));
+  } catch (const std::exception& failure) {
+    attempt.fail(failure);
     mlxffi::use_mlx(fresh);
     throw;
   }
-  nodes.insert(nodes.end(), fresh.begin(), fresh.end());
-  pend(events_of(nodes), streams);
+  attempt.succeed();
 }
 
 // What the call schedules is then waited for, while other threads may schedule.
@@ -166,6 +162,7 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
   Events events;
   {
     Scheduling lock;
+    throw_if_failed(arrays);
     schedule();
     events = pending_until(events_of(arrays));
   }
@@ -184,7 +181,7 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
 bool computed_at_once(const Arrays& outputs) {
   std::unique_lock lock(scheduling, std::try_to_lock);
   try {
-    return lock && mlxffi::compute_at_once(outputs);
+    return lock && mlxffi::compute_at_once(outputs, is_available);
   } catch (const std::runtime_error& failure) {
     remember_told(outputs, failure.what());
     throw;
@@ -192,41 +189,39 @@ bool computed_at_once(const Arrays& outputs) {
 }
 
 // For what waits by itself, and would be told of their failures.
-void finish_before(const Arrays& outputs) {
-  for (auto& output : outputs) {
-    if (output.has_primitive()) {
-      wait_for(pending_on(output.primitive().stream()));
-    }
+void finish_before(const Arrays& outputs, const Streams& streams) {
+  for (auto& stream : streams) {
+    wait_for(pending_on(stream));
   }
+  throw_if_failed(outputs);
 }
 
 // Waiting, where the graph is to be put back after a failure.
-void schedule_or_undo(const Arrays& outputs, bool may_fail) {
+void schedule_or_undo(const Arrays& outputs, const Attempt& attempt, bool may_fail) {
   if (may_fail) {
-    finish_before(outputs);
+    finish_before(outputs, attempt.streams());
   }
-  may_fail ? evaluate_or_undo(outputs) : schedule(outputs);
+  may_fail ? evaluate_or_undo(outputs) : schedule(outputs, attempt.may_fail());
 }
 
 // Waiting as well where the graph stays, as that of a function being differentiated.
-void schedule_or_compute(const Arrays& outputs, bool may_fail) {
+void schedule_or_compute(const Arrays& outputs, const Attempt& attempt, bool may_fail) {
   bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
   if (may_fail || !traced) {
-    schedule_or_undo(outputs, may_fail);
+    schedule_or_undo(outputs, attempt, may_fail);
     return;
   }
-  finish_before(outputs);
+  finish_before(outputs, attempt.streams());
   mx::eval(outputs);
 }
 
-// Whether something is left to compute; throws where that cannot be done, or has failed.
+// Whether something is left to compute; throws where that cannot be done.
 bool are_open(const Arrays& outputs) {
-  if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
-    return false;
+  bool found = !std::all_of(outputs.begin(), outputs.end(), is_computed);
+  if (found) {
+    require_streams();
   }
-  require_streams();
-  throw_if_failed(outputs);
-  return true;
+  return found;
 }
 
 // A failure is told once the arrays' streams have come to them: what these tell until then is no later call's.
@@ -265,6 +260,7 @@ void evaluate(const Arrays& outputs) {
 void evaluate_soon(const Arrays& outputs) {
   if (are_open(outputs)) {
     Scheduling lock;
+    throw_if_failed(outputs);
     schedule_kernels(outputs, schedule_or_undo);
   }
 }
@@ -279,10 +275,7 @@ const mx::array& computed(const mx::array& array) {
 void wait(const mx::array& array) {
   if (!is_computed(array)) {
     require_streams();
-    telling_last({array}, [&] {
-      throw_if_failed({array});
-      schedule_and_wait({array}, [] {});
-    });
+    telling_last({array}, [&] { schedule_and_wait({array}, [] {}); });
   }
 }
 
@@ -292,7 +285,7 @@ bool is_available(const mx::array& array) {
   }
   Scheduling lock;
   try {
-    return !has_failed(array) && array.is_available();
+    return has_come(array);
   } catch (const std::runtime_error& failure) {
     remember_told({array}, failure.what());
     return false;
@@ -302,9 +295,9 @@ bool is_available(const mx::array& array) {
 void finish(mx::Stream stream) {
   require_streams();
   auto failure = wait_for(pending_on(stream));
-  mx::synchronize(stream);
-  if (failure) {
-    throw std::runtime_error(*failure);
+  auto later = run_out(stream);
+  if (failure || later) {
+    throw std::runtime_error(failure ? *failure : *later);
   }
 }
 

@@ -1,39 +1,55 @@
 #include "late_failures.h"
 
-#include <mlx/backend/cpu/encoder.h>
 #include <mlx/ops.h>
+#include <mlx/scheduler.h>
 #include <mlx/transforms.h>
 
-#include <algorithm>
 #include <atomic>
-#include <deque>
+#include <future>
 #include <stdexcept>
+#include <thread>
+#include <typeinfo>
+#include <unordered_map>
 
+#include "askers.h"
 #include "scheduling.h"
-#include "walk.h"
 
 namespace mlxc {
 
 namespace {
 
-constexpr size_t most_remembered = 1024;
+constexpr size_t few_remembered = 1024;
 
 struct Failure {
   mx::Event event;
   std::string text;
 };
+using Failures = std::unordered_map<const char*, Failure>;
+
+// How many know of an event, which MLX keeps to itself: an explicit instantiation may name what is private.
+template <class Part, auto member>
+struct Opened {
+  friend size_t references(Part, const mx::Event& event) {
+    return (event.*member).use_count();
+  }
+};
+struct Moment {
+  friend size_t references(Moment, const mx::Event& event);
+};
+template struct Opened<Moment, &mx::Event::event_>;
 
 struct Scheduled {
   mx::Event event;
   Streams streams;
+  bool may_fail;
 };
 using AllScheduled = std::vector<Scheduled>;
 
 std::atomic<bool> any_failed{false}, any_pending{false};
 
 // Both under Scheduling. Never destroyed: threads may evaluate while the process ends.
-std::deque<Failure>& failures() {
-  static auto& made = *new std::deque<Failure>;
+Failures& failures() {
+  static auto& made = *new Failures;
   return made;
 }
 AllScheduled& all_pending() {
@@ -41,9 +57,12 @@ AllScheduled& all_pending() {
   return made;
 }
 
-// Whether two events are the same moment of the same stream.
+// MLX makes one for each moment of a stream.
+const char* moment(const mx::Event& event) {
+  return &event.cast<char>();
+}
 bool same(const mx::Event& a, const mx::Event& b) {
-  return &a.cast<char>() == &b.cast<char>() && a.value() == b.value();
+  return moment(a) == moment(b);
 }
 
 Events::iterator find(Events& events, const mx::Event& event) {
@@ -54,37 +73,25 @@ AllScheduled::iterator find_pending(const mx::Event& event) {
   return std::find_if(all_pending().begin(), all_pending().end(), [&](auto& other) { return same(other.event, event); });
 }
 
-bool is_pending(const mx::Event& event) {
-  return find_pending(event) != all_pending().end();
+// Null, where none is known.
+const Failure* failure_of(const mx::array& array) {
+  auto found = waits(array) ? failures().find(moment(array.event())) : failures().end();
+  return found == failures().end() ? nullptr : &found->second;
 }
 
-template <class Item>
-bool has(const std::vector<Item>& items, const Item& item) {
-  return std::find(items.begin(), items.end(), item) != items.end();
-}
-
-template <class Item>
-void add(std::vector<Item>& items, const Item& item) {
-  if (!has(items, item)) {
-    items.push_back(item);
+// Nobody can ask again for those of which nobody knows.
+void forget_unknown_failures() {
+  for (auto failure = failures().begin(); failure != failures().end();) {
+    failure = references(Moment(), failure->second.event) == 1 ? failures().erase(failure) : std::next(failure);
   }
 }
 
-bool waits(const mx::array& array) {
-  return array.status() == mx::array::Status::evaluated && array.event().valid();
-}
-
-// Null, where none is known.
-const Failure* failure_of(const mx::array& array) {
-  auto is_its = [&](const Failure& failure) { return same(failure.event, array.event()); };
-  auto found = waits(array) ? std::find_if(failures().begin(), failures().end(), is_its) : failures().end();
-  return found == failures().end() ? nullptr : &*found;
-}
-
 void remember(const mx::Event& event, const std::string& text) {
-  failures().push_back({event, text});
-  if (failures().size() > most_remembered) {
-    failures().pop_front();
+  static size_t most = few_remembered;
+  failures().insert_or_assign(moment(event), Failure{event, text});
+  if (failures().size() > most) {
+    forget_unknown_failures();
+    most = std::max(few_remembered, 2 * failures().size());
   }
   any_failed = true;
 }
@@ -150,6 +157,34 @@ bool is_reached(const mx::array& waiter) {
   return waiter.is_available();
 }
 
+// Where a thread was told, whoever comes first.
+void remember(Asked& asked) {
+  Scheduling lock;
+  if (!std::exchange(asked.is_remembered, true)) {
+    fail(asked.event, *asked.told);
+  }
+}
+
+// Whether the thread may have been told, without having said so yet.
+bool may_be_told(Asked& asked) {
+  if (has_told(asked)) {
+    remember(asked);
+    return false;
+  }
+  Scheduling lock;
+  return told(asked.event, is_reached).reached;
+}
+
+// What looks computed is so, unless a thread is just being told otherwise. It takes no lock until it has said so, so whoever
+// calls may hold one.
+void hear_askers() {
+  auto all = all_asked();
+  while (std::any_of(all.begin(), all.end(), [](auto& asked) { return may_be_told(*asked); })) {
+    std::this_thread::yield();
+    all = all_asked();
+  }
+}
+
 template <class Which>
 Events pending_where(Which which) {
   Events found;
@@ -186,6 +221,7 @@ void look_for_failures() {
     // By now all is reached that those waited for, and strikes them where it failed.
     ask_all();
   }
+  hear_askers();
   std::for_each(reached.begin(), reached.end(), forget);
 }
 
@@ -197,21 +233,45 @@ void forget_alone(const mx::Event& event) {
   }
 }
 
-// MLX finds a stream of another thread half way, and leaves open what it has begun.
-void require_own(mx::Stream stream) {
-  if (stream.device == mx::Device::cpu) {
-    mx::cpu::get_command_encoder(stream);
+// Of a thread that asks for another's streams, and has waited for none.
+bool is_of_another_thread(const std::string& text) {
+  return text.find("There is no Stream") != std::string::npos;
+}
+
+// What a stream tells of its tasks, remembered before another thread may ask.
+template <class Ask>
+std::optional<std::string> ask(mx::Stream stream, Ask ask) {
+  Scheduling lock;
+  try {
+    ask();
+    return {};
+  } catch (const std::runtime_error& failure) {
+    remember_pending(stream, failure.what());
+    return failure.what();
   }
 }
 
-// Arrays, and the inputs of those nodes of theirs that are yet to be scheduled.
-template <class Look>
-void each_input(const Arrays& arrays, Look look) {
-  std::for_each(arrays.begin(), arrays.end(), look);
-  mlxffi::Walk(arrays).each([&](const mx::array& node) { std::for_each(node.inputs().begin(), node.inputs().end(), look); });
+std::optional<std::string> wait_for(const mx::Event& event) {
+  Asker asker(event);
+  try {
+    waiter(event).wait();
+    return {};
+  } catch (const std::runtime_error& failure) {
+    asker.tell(failure.what());
+    remember(asker.asked());
+    return failure.what();
+  }
 }
 
 } // namespace
+
+bool waits(const mx::array& array) {
+  return array.status() == mx::array::Status::evaluated && array.event().valid();
+}
+
+bool is_pending(const mx::Event& event) {
+  return find_pending(event) != all_pending().end();
+}
 
 Events events_of(const Arrays& arrays) {
   Events events;
@@ -222,35 +282,6 @@ Events events_of(const Arrays& arrays) {
     }
   }
   return events;
-}
-
-Streams streams_of(const Arrays& outputs) {
-  Streams own, waited;
-  each_input(outputs, [&](const mx::array& array) {
-    if (array.status() == mx::array::Status::unscheduled && array.has_primitive()) {
-      add(own, array.primitive().stream());
-    } else if (waits(array) && is_pending(array.event())) {
-      add(waited, array.event().stream());
-    }
-  });
-  std::for_each(own.begin(), own.end(), require_own);
-  std::for_each(waited.begin(), waited.end(), [&](auto& stream) { add(own, stream); });
-  return own;
-}
-
-Arrays one_of_each(const Streams& streams, const Arrays& outputs) {
-  Arrays found;
-  if (streams.size() > 1) {
-    Streams met;
-    mlxffi::Walk(outputs).each([&](const mx::array& node) {
-      auto stream = node.primitive().stream();
-      if (!has(met, stream)) {
-        met.push_back(stream);
-        found.push_back(node);
-      }
-    });
-  }
-  return found;
 }
 
 // Those of which nobody else knows may be given to what is computed of them: they are not held.
@@ -271,10 +302,10 @@ KeptEvents::~KeptEvents() {
   }
 }
 
-void pend(const Events& events, const Streams& streams) {
+void pend(const Events& events, const Streams& streams, bool may_fail) {
   for (auto& event : events) {
     if (!is_pending(event)) {
-      all_pending().push_back({event, streams});
+      all_pending().push_back({event, streams, may_fail});
     }
   }
   any_pending = !all_pending().empty();
@@ -304,13 +335,21 @@ Events pending_until(const Events& events) {
   return found;
 }
 
+bool hides_failures(const std::exception& failure, bool may_fail) {
+  // Streams are asked before memory is refused; where an index is wrong, the graph is kept.
+  if (dynamic_cast<const std::bad_alloc*>(&failure) || dynamic_cast<const std::out_of_range*>(&failure)) {
+    return false;
+  }
+  auto& all = all_pending();
+  bool others_may = std::any_of(all.begin(), all.end(), [](auto& scheduled) { return scheduled.may_fail; });
+  return may_fail || others_may || typeid(failure) == typeid(std::runtime_error);
+}
+
 std::optional<std::string> wait_for(const Events& events) {
   std::optional<std::string> first;
   for (auto& event : events) {
-    auto text = told(event, [](mx::array waiter) {
-      waiter.wait();
-      return true;
-    }).text;
+    auto text = wait_for(event);
+    hear_askers();
     text ? forget(event) : forget_alone(event);
     first = first ? first : text;
   }
@@ -328,8 +367,26 @@ void finish_pending(const Arrays& arrays) {
   wait_for(open);
 }
 
+// mx::synchronize would tell this thread before others can know.
+std::optional<std::string> run_out(mx::Stream stream) {
+  if (stream.device != mx::Device::cpu) {
+    mx::synchronize(stream);
+    return {};
+  }
+  auto done = std::make_shared<std::promise<void>>();
+  auto failure = ask(stream, [&] { mx::scheduler::enqueue(stream, [done] { done->set_value(); }); });
+  if (failure) {
+    return failure;
+  }
+  done->get_future().wait();
+  return ask(stream, [&] { mx::scheduler::check_error(stream); });
+}
+
 void remember_pending(mx::Stream stream, const std::string& text) {
   Scheduling lock;
+  if (is_of_another_thread(text)) {
+    return;
+  }
   if (auto open = pending_on(stream); !open.empty()) {
     fail(open.front(), text);
   }
@@ -355,8 +412,7 @@ void remember_failure(const Arrays& outputs, mx::Stream stream, const std::strin
 }
 
 void remember_told(const Arrays& outputs, const std::string& text) {
-  // Of a thread that asks for another's streams, and has waited for none.
-  if (text.find("There is no Stream") != std::string::npos) {
+  if (is_of_another_thread(text)) {
     return;
   }
   auto doubt = [&](const mx::Event& event) {
@@ -378,11 +434,12 @@ void remember_told(const Arrays& outputs, const std::string& text) {
   });
 }
 
-bool has_failed(const mx::array& array) {
+bool has_come(const mx::array& array) {
   if (any_pending) {
     look_for_failures();
   }
-  return any_failed && failure_of(array);
+  bool is_open = waits(array) && (is_pending(array.event()) || failure_of(array));
+  return !is_open && array.is_available();
 }
 
 void throw_if_failed(const Arrays& arrays) {

@@ -11,7 +11,6 @@
 #include <iterator>
 #include <memory_resource>
 #include <stdexcept>
-#include <typeinfo>
 #include <unordered_map>
 #include <utility>
 
@@ -216,25 +215,26 @@ void schedule(const Nodes& nodes, Arrays& known) {
   held.hand_over();
 }
 
-// What was scheduled counts as computed, unless a task has failed: MLX tells of that by text alone.
-void settle(Arrays& scheduled, mx::Stream stream, const std::exception& failure) {
-  bool is_of_a_task = typeid(failure) == typeid(std::runtime_error);
-  if (is_of_a_task) {
-    remember_pending(stream, failure.what());
+// What was scheduled counts as computed, unless a task has failed, or may have while MLX told of something else.
+void settle(Arrays& scheduled, mx::Stream stream, const std::exception& failure, bool may_fail) {
+  std::optional<std::string> told;
+  if (hides_failures(failure, may_fail)) {
+    told = failure.what();
+    remember_pending(stream, *told);
   }
   try {
     finish(stream);
-  } catch (const std::runtime_error&) {
-    // One of the two is told.
+  } catch (const std::runtime_error& other) {
+    told = told.value_or(other.what());
   }
-  if (is_of_a_task) {
-    remember_failure(scheduled, stream, failure.what());
+  if (told) {
+    remember_failure(scheduled, stream, *told);
   }
 }
 
 } // namespace
 
-void schedule(const Arrays& outputs) {
+void schedule(const Arrays& outputs, bool may_fail) {
   Nodes nodes(outputs);
   if (!nodes.are_small()) {
     return mx::async_eval(outputs);
@@ -252,7 +252,7 @@ void schedule(const Arrays& outputs) {
     }
   } catch (const std::exception& failure) {
     scheduled.insert(scheduled.end(), known.begin(), known.end());
-    settle(scheduled, nodes.stream(), failure);
+    settle(scheduled, nodes.stream(), failure, may_fail);
     throw;
   }
 }

@@ -5,7 +5,8 @@
 
 namespace mlxc {
 
-// mx::async_eval, with less work for each node where many small ones are on one CPU stream. Under Scheduling.
-void schedule(const Arrays& outputs);
+// mx::async_eval, with less work for each node where many small ones are on one CPU stream. `may_fail`: see Attempt.
+// Under Scheduling.
+void schedule(const Arrays& outputs, bool may_fail);
 
 } // namespace mlxc

@@ -6,8 +6,9 @@
 namespace mlxffi {
 
 // Computes arrays whose graphs no other thread may be about to schedule; false, where something is left to be scheduled, as
-// these are large, have operations that are MLX's alone, may fail in the course of their work, or wait for a stream.
-bool compute_at_once(const Arrays& outputs);
+// these are large, have operations that are MLX's alone, may fail in the course of their work, or wait for a stream, as
+// `is_there` says of what has been scheduled.
+bool compute_at_once(const Arrays& outputs, bool (*is_there)(const mx::array&));
 
 // Whether this thread does so now: tasks for a stream are run where they would be handed to it.
 bool at_once();
