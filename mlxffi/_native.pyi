@@ -9,6 +9,8 @@ from .core._dtype import Dtype
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+class array_class(type): ...
+
 class ArrayOwner:
     __slots__ = ("__weakref__",)
     @property
