@@ -68,23 +68,23 @@ bool replace(PyObject *object, mlx_array made) {
   return true;
 }
 
-PyObject *share_all(mlx_vector_array vector) {
+PyObject *share_all(mlx_vector_array vector, bool tuple) {
   if (!vector.ctx) {
     return raise_last_error();
   }
   Py_ssize_t size = (Py_ssize_t)mlx_vector_array_size(vector);
-  PyObject *list = PyList_New(size);
-  for (Py_ssize_t i = 0; list && i < size; i++) {
+  PyObject *all = tuple ? PyTuple_New(size) : PyList_New(size);
+  for (Py_ssize_t i = 0; all && i < size; i++) {
     mlx_array element = {0};
     mlx_vector_array_get(&element, vector, (size_t)i);
     PyObject *self = one(element);
     if (!self) {
-      Py_CLEAR(list);
+      Py_CLEAR(all);
     } else {
-      PyList_SetItem(list, i, self);
+      (tuple ? PyTuple_SetItem : PyList_SetItem)(all, i, self);
     }
   }
-  return list;
+  return all;
 }
 
 void *array_of(PyObject *item) {
