@@ -9,6 +9,8 @@ from .core._dtype import Dtype
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+class array_class(type): ...
+
 class ArrayOwner:
     __slots__ = ("__weakref__",)
     @property
@@ -104,15 +106,13 @@ def stop_callbacks() -> None: ...
 
 # transforms
 
-def vjp(
-    function: Callable[..., Any], primals: Sequence[array], cotangents: Sequence[array], /
-) -> tuple[list[array], list[array]]: ...
-def jvp(
-    function: Callable[..., Any], primals: Sequence[array], tangents: Sequence[array], /
-) -> tuple[list[array], list[array]]: ...
 def gradient_closure(argnums: Sequence[int], /) -> Handle: ...
 def value_and_grad(
-    function: Callable[..., Any], closure: Handle, inputs: Sequence[array], /
+    function: Callable[..., Any],
+    closure: Handle,
+    inputs: Sequence[array],
+    unpack: Callable[[Any], list[array]],
+    /,
 ) -> tuple[list[array], list[array]]: ...
 def vmap(
     function: Callable[..., Any], inputs: Sequence[array], in_axes: list[int], out_axes: list[int], /

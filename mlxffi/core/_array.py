@@ -27,7 +27,7 @@ __all__ = ["ArrayIterator", "ArrayLike", "array"]
 NUMPY_PRIORITY = -1000000.0
 
 
-class array(Operators, Methods):
+class array(Operators, Methods, metaclass=native.array_class):
     """An n-dimensional array of one dtype, computed when it is needed.
 
     Args:

@@ -122,7 +122,7 @@ class _Trace:
     def __init__(self, body: _Body, shapeless: bool):
         self._body, self._shapeless, self._epoch = body, shapeless, -1
 
-    def __call__(self, arrays: list[array]) -> tuple[list[array], Any]:
+    def outputs(self, arrays: list[array]) -> tuple[list[array], Any]:
         """The outputs, and the form of the result, which the first of them belong to."""
         if self._epoch != _epoch:
             # C refers to the body weakly: only this object keeps both.
@@ -149,22 +149,23 @@ def _same(a: Any, b: Any) -> bool:
     return isinstance(a, (bool, int, float, str)) and bool(a == b)
 
 
-class _Compiled(Transformed):
-    __doc__ = FORWARDED_DOC
-    __slots__ = ("_inputs", "_outputs", "_shapeless", "_traces")
+class _Traces:
+    """A function and its traces, by the keys of arguments."""
+
+    __slots__ = ("_fun", "_inputs", "_outputs", "_shapeless", "_traces")
 
     def __init__(self, fun: Callable[..., Any], inputs: Any, outputs: Any, shapeless: bool):
-        super().__init__(fun, "compile")
-        self._inputs, self._outputs, self._shapeless = inputs, outputs, bool(shapeless)
+        self._fun, self._inputs, self._outputs, self._shapeless = fun, inputs, outputs, shapeless
         self._traces: dict[Any, _Trace] = {}
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of the function for some arguments."""
         arrays: list[array] = []
         key = _trees.key_of((args, kwargs) if kwargs else args, arrays)
         trace = self._traces.get(key) or self._traces.setdefault(key, self._trace(args, kwargs))
         if self._inputs is not None:
             _trees.leaves(self._inputs, arrays)
-        outputs, (structure, count) = trace(arrays)
+        outputs, (structure, count) = trace.outputs(arrays)
         if self._outputs is not None:
             _trees.fill(self._outputs, outputs[count:])
         return outputs[0] if structure is _trees.ARRAY else _trees.joined(structure, outputs)
@@ -172,6 +173,15 @@ class _Compiled(Transformed):
     def _trace(self, args: Any, kwargs: Any) -> _Trace:
         body = _Body(self._fun, args, kwargs, self._inputs, self._outputs, self._shapeless)
         return _Trace(body, self._shapeless)
+
+
+class _Compiled(Transformed):
+    __doc__ = FORWARDED_DOC
+    __slots__ = ()
+
+    def __init__(self, fun: Callable[..., Any], inputs: Any, outputs: Any, shapeless: bool):
+        super().__init__(fun, "compile")
+        self._call = _Traces(fun, inputs, outputs, shapeless).run
 
 
 def compile(

@@ -22,7 +22,7 @@ Axes: TypeAlias = "int | Sequence[int] | None"
 Method: TypeAlias = "Callable[..., array]"
 
 
-class Methods(native.ArrayOwner):
+class Methods(native.ArrayOwner, metaclass=native.array_class):
     """What an array does by name."""
 
     __slots__ = ()

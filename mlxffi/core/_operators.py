@@ -53,7 +53,7 @@ def _compared(what: str, otherwise: bool) -> Callable[[Any, Any], Any]:
     return operation(f"{what} forward")(operator)
 
 
-class Operators(native.ArrayOwner):
+class Operators(native.ArrayOwner, metaclass=native.array_class):
     """What an array does between operators."""
 
     __slots__ = ()

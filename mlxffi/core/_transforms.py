@@ -4,6 +4,8 @@ A function is called with its own arguments, in which traced arrays stand in the
 rebuilt around what C gives back. Whatever it raises arrives at the caller as the same object.
 """
 
+# mypy: disable-error-code="empty-body"
+
 from __future__ import annotations
 
 import itertools
@@ -13,7 +15,7 @@ from collections.abc import Callable, Sequence, Set
 from .._errors import ArgumentError, RangeError
 from . import _trees
 from ._array import array
-from ._binding import native
+from ._binding import native, signature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,20 +38,26 @@ FORWARDED_DOC: Any = _Forwarded()
 
 
 class Transformed:
-    # A function that came out of a transform; attributes that it lacks are those of the function that went in.
+    # A function that came out of a transform; attributes that it lacks are those of the function that went in. For that
+    # each of its own takes as long as a small function: a call needs one.
     __doc__ = FORWARDED_DOC
 
-    __slots__ = ("__weakref__", "_fun")
+    __slots__ = ("__weakref__", "_call", "_fun")
 
     def __init__(self, fun: Callable[..., Any], name: str):
         if not callable(fun):
             raise TypeError(f"{name}(): fun: expected a callable, got {type(fun).__name__}")
         # No annotation of the class: those of the function are asked for.
         self._fun: Callable[..., Any] = fun
+        # From the tuple of arguments, and the dict of those by name.
+        self._call: Callable[[tuple[Any, ...], dict[str, Any]], Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         # Copies and pickles ask for what is not set yet.
-        if name in ("_fun", "__wrapped__"):
+        if name in ("_fun", "_call", "__wrapped__"):
             raise AttributeError(name)
         if name == "__signature__":
             import inspect  # Who asks has it.
@@ -64,6 +72,7 @@ class Transformed:
 # --- vjp and jvp ---
 
 
+@signature("vjp")
 def vjp(fun: Callable[..., Any], primals: list[array], cotangents: list[array]) -> tuple[list[array], list[array]]:
     """Outputs of a function, and its vector-Jacobian product (reverse mode).
 
@@ -75,9 +84,9 @@ def vjp(fun: Callable[..., Any], primals: list[array], cotangents: list[array]) 
     Returns:
       (outputs, vjps): lists; the second has one gradient for each primal.
     """
-    return _product(native.vjp, "vjp", fun, primals, cotangents, "cotangents")
 
 
+@signature("jvp")
 def jvp(fun: Callable[..., Any], primals: list[array], tangents: list[array]) -> tuple[list[array], list[array]]:
     """Outputs of a function, and its Jacobian-vector product (forward mode).
 
@@ -89,49 +98,24 @@ def jvp(fun: Callable[..., Any], primals: list[array], tangents: list[array]) ->
     Returns:
       (outputs, jvps): lists; the second has one directional derivative for each output.
     """
-    return _product(native.jvp, "jvp", fun, primals, tangents, "tangents")
-
-
-def _product(
-    call: Callable[..., Any], name: str, fun: Callable[..., Any], primals: Any, vectors: Any, vectors_name: str
-) -> tuple[list[array], list[array]]:
-    if not callable(fun):
-        raise TypeError(f"{name}(): fun: expected a callable, got {type(fun).__name__}")
-    inputs, seeds = _arrays(name, "primals", primals), _arrays(name, vectors_name, vectors)
-    found: tuple[list[array], list[array]] = call(fun, inputs, seeds)
-    return found
-
-
-def _arrays(function: str, name: str, values: Any) -> list[array]:
-    try:
-        found = list(values)
-    except TypeError:
-        found = [None]
-    # A loop: a generator for all() costs more than the transforms above have to spare.
-    for item in found:
-        if not isinstance(item, array):
-            raise TypeError(f"{function}(): {name}: expected a sequence of arrays, got {type(values).__name__}")
-    return found
 
 
 # --- gradients ---
 
 
-class _ValueAndGrad(Transformed):
-    __doc__ = FORWARDED_DOC
-    __slots__ = ("_names", "_natives", "_numbers", "_tag")
+class _Gradients:
+    """The values and gradients of a function."""
 
-    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any, tag: str = "value_and_grad"):
-        super().__init__(fun, tag)
-        self._tag = tag
+    __slots__ = ("_fun", "_names", "_natives", "_numbers", "_tag")
+
+    def __init__(self, fun: Callable[..., Any], tag: str, argnums: Any, argnames: Any):
+        self._fun, self._tag = fun, tag
         self._numbers, self._names = _arguments_of(tag, argnums, argnames)
         # By the number of differentiated arrays, which varies with the trees that it is called with.
         self._natives: dict[int, native.Handle] = {}
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._compute(args, kwargs)
-
-    def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    def of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The value and the gradients for some arguments."""
         if self._names or self._numbers[-1] >= len(args):
             self._require(args, kwargs)
         # Where all arguments are arrays to differentiate, there is no tree to go through.
@@ -140,40 +124,31 @@ class _ValueAndGrad(Transformed):
                 if type(argument) is not array:
                     break
             else:
-                return self._by_arrays(args)
+                value, grads = self._by_arrays(self._fun, args)
+                return value, grads[0] if len(grads) == 1 else tuple(grads)
         branches = [args[number] for number in self._numbers]
         branches += [kwargs[name] for name in self._names]
         arrays: list[array] = []
         structure = _trees.split(branches, arrays, True)
 
-        def call(tracers: list[array]) -> Any:
-            return self._called(args, kwargs, branches, tracers)
+        def call(*tracers: array) -> Any:
+            return self._called(args, kwargs, branches, list(tracers))
 
-        value, grads = self._differentiated(call, arrays)
+        value, grads = self._by_arrays(call, arrays)
         return value, self._arranged(_trees.joined(structure, grads))
 
-    def _by_arrays(self, arrays: tuple[array, ...]) -> tuple[Any, Any]:
-        def call(tracers: list[array]) -> Any:
-            return self._fun(*tracers)
-
-        value, grads = self._differentiated(call, arrays)
-        return value, grads[0] if len(grads) == 1 else tuple(grads)
-
-    def _differentiated(self, call: Callable[[list[array]], Any], arrays: Sequence[array]) -> tuple[Any, list[array]]:
-        """The value of a function of a list of arrays, and the gradients by these."""
+    def _by_arrays(self, call: Callable[..., Any], arrays: Sequence[array]) -> tuple[Any, list[array]]:
+        """The value of a function of some arrays, and the gradients by these."""
         structure: Any = _trees.ARRAY
 
-        def traced(tracers: list[array]) -> list[array]:
+        def unpacked(value: Any) -> list[array]:
             nonlocal structure
-            value = call(tracers)
-            if type(value) is array:
-                return [value]
             self._require_scalar(value)
             outputs: list[array] = []
             structure = _trees.split(value, outputs)
             return outputs
 
-        values, grads = native.value_and_grad(traced, self._native(len(arrays)), arrays)
+        values, grads = native.value_and_grad(call, self._native(len(arrays)), arrays, unpacked)
         return values[0] if structure is _trees.ARRAY else _trees.joined(structure, values), grads
 
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any], tracers: list[array]) -> Any:
@@ -249,6 +224,15 @@ def _owned(argument: Any, loan: list[Any]) -> Any:
     return _trees.lend(argument, loan) if isinstance(argument, (list, tuple, dict, array)) else argument
 
 
+class _ValueAndGrad(Transformed):
+    __doc__ = FORWARDED_DOC
+    __slots__ = ()
+
+    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any, tag: str = "value_and_grad"):
+        super().__init__(fun, tag)
+        self._call = _Gradients(fun, tag, argnums, argnames).of
+
+
 class _Grad(_ValueAndGrad):
     __doc__ = FORWARDED_DOC
     __slots__ = ()
@@ -257,7 +241,7 @@ class _Grad(_ValueAndGrad):
         super().__init__(fun, argnums, argnames, "grad")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._compute(args, kwargs)[1]
+        return self._call(args, kwargs)[1]
 
 
 def _arguments_of(tag: str, argnums: Any, argnames: Any) -> tuple[list[int], list[str]]:
@@ -329,17 +313,16 @@ def grad(
 # --- vectorisation ---
 
 
-class _Vmapped(Transformed):
-    __doc__ = FORWARDED_DOC
-    __slots__ = ("_in_axes", "_out_axes")
+class _Map:
+    """A function over one more axis."""
+
+    __slots__ = ("_fun", "_in_axes", "_out_axes")
 
     def __init__(self, fun: Callable[..., Any], in_axes: Any, out_axes: Any):
-        super().__init__(fun, "vmap")
-        if in_axes is None or out_axes is None:
-            raise TypeError("vmap(): in_axes, out_axes: expected an int or a tree of ints and None, got None")
-        self._in_axes, self._out_axes = in_axes, out_axes
+        self._fun, self._in_axes, self._out_axes = fun, in_axes, out_axes
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Its result for some arguments."""
         if kwargs:
             raise TypeError("[vmap] Keyword arguments are not supported.")
         inputs: list[array] = []
@@ -347,14 +330,17 @@ class _Vmapped(Transformed):
         in_axes = native.same_axis(inputs, self._in_axes, 0)
         if in_axes is None:
             in_axes = _places("vectorization", self._in_axes, args[0] if len(args) == 1 else args, inputs)
+        flat = arguments.count(_trees.ARRAY) == len(args)
         out_axes: list[int] = []
-        result: Any = None
+        result: Any = _trees.ARRAY
 
-        def traced(tracers: list[array]) -> list[array]:
+        def traced(*tracers: array) -> list[array]:
             nonlocal result
-            outputs: list[array] = []
-            value = self._fun(*_trees.joined(arguments, tracers))
-            result = _trees.split(value, outputs, True)
+            value = self._fun(*(tracers if flat else _trees.joined(arguments, list(tracers))))
+            outputs: list[array] = [value]
+            if type(value) is not array:
+                outputs = []
+                result = _trees.split(value, outputs, True)
             same = native.same_axis(outputs, self._out_axes, 1)
             out_axes.extend(same or _places("output vectorization", self._out_axes, value, outputs, 1))
             if in_axes.count(-1) == len(in_axes):
@@ -362,7 +348,18 @@ class _Vmapped(Transformed):
             return outputs
 
         found = native.vmap(traced, inputs, in_axes, out_axes)
-        return _trees.joined(result, found)
+        return found[0] if result is _trees.ARRAY else _trees.joined(result, found)
+
+
+class _Vmapped(Transformed):
+    __doc__ = FORWARDED_DOC
+    __slots__ = ()
+
+    def __init__(self, fun: Callable[..., Any], in_axes: Any, out_axes: Any):
+        super().__init__(fun, "vmap")
+        if in_axes is None or out_axes is None:
+            raise TypeError("vmap(): in_axes, out_axes: expected an int or a tree of ints and None, got None")
+        self._call = _Map(fun, in_axes, out_axes).of
 
 
 def _places(name: str, axes: Any, tree: Any, arrays: list[array], extra: int = 0) -> list[int]:

@@ -5,7 +5,7 @@
 
 /* By hand, and those in generated/. */
 extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], creation_rows[],
-  value_rows[], literal_rows[], update_rows[], exchange_rows[];
+  value_rows[], literal_rows[], update_rows[], exchange_rows[], product_rows[];
 extern const AbiRow abi_rows[], closure_rows[], exchange_functions[], literal_functions[], transform_rows[];
 
 /* Those that are none of the above. */
@@ -21,7 +21,7 @@ static PyMethodDef *const functions[] = {
 
 static const Row *const tables[] = {
   generated_rows, operator_rows, shape_rows,  numeric_rows, creation_rows,
-  value_rows,     literal_rows,  update_rows, exchange_rows, NULL,
+  value_rows,     literal_rows,  update_rows, exchange_rows, product_rows, NULL,
 };
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Arrays, operations and transforms of mlxffi.core over libmlxc.", -1, NULL, NULL, NULL, NULL, NULL};

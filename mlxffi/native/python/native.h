@@ -108,8 +108,9 @@ PyObject *int_tuple(const int *values, Py_ssize_t count);
 /* The sizes along its axes. */
 PyObject *shape_tuple(mlx_array array);
 
-/* A list of the arrays of a vector, which stays the caller's; an empty one stands for an error, which is raised. */
-PyObject *share_all(mlx_vector_array vector);
+/* A list, or a tuple, of the arrays of a vector, which stays the caller's; an empty one stands for an error, which is
+ * raised. */
+PyObject *share_all(mlx_vector_array vector, bool tuple);
 
 /* The arrays of a list or tuple as a new vector. */
 typedef enum { FAILED = -1, OTHERS, PACKED } Packing; /* OTHERS: something else is among them; no exception is set */
@@ -201,10 +202,11 @@ void release_dropped(void);
 /* What errors about results call it. */
 #define THE_FUNCTION "the function"
 
-/* A function that is traced now, and by nobody after this: `traced_closure`, made once, calls the innermost one of this thread. */
+/* A function of arrays that is traced now, and by nobody after this: `traced_closure`, made once, calls the innermost one of
+ * this thread. */
 typedef struct Trace {
   PyObject *function;
-  bool spread; /* it takes one argument for each array, and may return a single one */
+  PyObject *unpack; /* from a result that is no array to a list of arrays; or NULL */
   const char *what;
   const struct Trace *outer;
 } Trace;

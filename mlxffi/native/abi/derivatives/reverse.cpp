@@ -92,7 +92,7 @@ Cotangents seeds(const Arrays& outputs, const Arrays& cotangents) {
 // Adds what a node contributes to the cotangents of its inputs.
 void pull_back(const mx::array& array, const Arrays& cotangents, const std::vector<int>& argnums, Cotangents& sums) {
   Node node(array);
-  if (argnums == std::vector<int>{0} && accumulate_of(node)) {
+  if (argnums.size() == 1 && argnums[0] == 0 && accumulate_of(node)) {
     sums[node.inputs[0].id()].add_later(array, cotangents[0]);
     return;
   }

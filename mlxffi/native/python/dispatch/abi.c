@@ -6,31 +6,38 @@
 
 #include <string.h>
 
-/* What may be left out. */
-static bool is_optional(char letter) {
-  return strchr("sAIBFDyG", letter);
-}
-
-static PyObject *wrong_count(const AbiRow *row, Py_ssize_t count) {
-  return PyErr_Format(PyExc_TypeError, "%s(%s): got %zd arguments", row->row.name, row->parameters, count);
-}
+/* A row as a function: how many parameters it has, and how many of these must be given. */
+typedef struct {
+  PyMethodDef method;
+  const AbiRow *row;
+  Py_ssize_t parameters, required;
+} AbiFunction;
 
 static PyObject *row_called(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
-  const AbiRow *row = PyCapsule_GetPointer(self, NULL);
-  Py_ssize_t parameters = (Py_ssize_t)strlen(row->row.letters);
-  if (count > parameters || (count < parameters && !is_optional(row->row.letters[count]))) {
-    return wrong_count(row, count);
+  const AbiFunction *function = PyCapsule_GetPointer(self, NULL);
+  const AbiRow *row = function->row;
+  if (count > function->parameters || count < function->required) {
+    return PyErr_Format(PyExc_TypeError, "%s(%s): got %zd arguments", row->row.name, row->parameters, count);
   }
   return call_converted(row, arguments, count, NULL);
 }
 
 /* --- as functions of a module --- */
 
-static bool add_row(PyObject *module, const AbiRow *row, PyMethodDef *method) {
-  PyObject *self = PyCapsule_New((void *)row, NULL, NULL), *function = NULL;
-  *method = (PyMethodDef){row->row.name, FAST(row_called), row->parameters};
+static Py_ssize_t required(const char *letters) {
+  Py_ssize_t count = (Py_ssize_t)strlen(letters);
+  while (count && strchr("sAIBFDyG", letters[count - 1])) {
+    count--;
+  }
+  return count;
+}
+
+static bool add_row(PyObject *module, const AbiRow *row, AbiFunction *place) {
+  PyMethodDef method = {row->row.name, FAST(row_called), row->parameters};
+  *place = (AbiFunction){method, row, (Py_ssize_t)strlen(row->row.letters), required(row->row.letters)};
+  PyObject *self = PyCapsule_New(place, NULL, NULL), *function = NULL;
   if (self) {
-    function = PyCFunction_NewEx(method, self, NULL);
+    function = PyCFunction_NewEx(&place->method, self, NULL);
     Py_DECREF(self);
   }
   bool added = function && !PyObject_SetAttrString(module, row->row.name, function);
@@ -43,10 +50,10 @@ bool add_rows(PyObject *module, const AbiRow *rows) {
   while (rows[count].row.name) {
     count++;
   }
-  PyMethodDef *methods = PyMem_Calloc(count, sizeof *methods); /* as long as the process */
-  bool added = methods || PyErr_NoMemory();
+  AbiFunction *functions = PyMem_Calloc(count, sizeof *functions); /* as long as the process */
+  bool added = functions || PyErr_NoMemory();
   for (size_t i = 0; i < count && added; i++) {
-    added = add_row(module, &rows[i], &methods[i]);
+    added = add_row(module, &rows[i], &functions[i]);
   }
   return added;
 }

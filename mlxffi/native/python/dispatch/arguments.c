@@ -162,7 +162,7 @@ static bool read_stream(Value *value, PyObject *object) {
 /* --- arrays --- */
 
 static bool read_array(Value *value, PyObject *object) {
-  value->array.ctx = is_array(object) ? array_of(object) : NULL;
+  value->array.ctx = is_array(object) ? ((ArrayOwner *)object)->array.ctx : NULL;
   return value->array.ctx && hold_array(value);
 }
 
@@ -215,29 +215,42 @@ bool beside(Value *value, int dtype) {
   return value->owned;
 }
 
-/* Numbers among the parameters that may be one become arrays, in the dtype of the array beside them. */
-bool match_likes(Value *values, const char *letters) {
+/* The dtype of an array among the operands, or -1. */
+static int dtype_of_likes(const Value *values, const char *letters) {
   int dtype = -1;
   for (int i = 0; letters[i]; i++) {
     if ((letters[i] == 'l' || letters[i] == '=') && values[i].array.ctx) {
       dtype = mlx_array_dtype(values[i].array);
     }
   }
-  for (int i = 0; letters[i]; i++) {
+  return dtype;
+}
+
+/* Numbers among the parameters that may be one become arrays, in the dtype of the array beside them. */
+bool match_likes(Value *values, const char *letters) {
+  bool fit = true, known = false;
+  for (int i = 0, dtype = -1; fit && letters[i]; i++) {
     if (letters[i] == 'l' && !values[i].array.ctx) {
-      values[i].owned = number_beside(&values[i].array, dtype, values[i].object);
-      if (!values[i].owned) {
-        return false;
-      }
+      dtype = known ? dtype : dtype_of_likes(values, letters);
+      known = true;
+      fit = values[i].owned = number_beside(&values[i].array, dtype, values[i].object);
     }
   }
-  return true;
+  return fit;
 }
 
 bool take_key(Value *value) {
   value->made = PyObject_CallNoArgs(told.next_key);
   value->array.ctx = array_of(value->made);
   return value->array.ctx;
+}
+
+bool take_keys(Value *values, const char *letters) {
+  bool taken = true;
+  for (int i = 0; taken && letters[i]; i++) {
+    taken = letters[i] != 'r' || values[i].given || take_key(&values[i]);
+  }
+  return taken;
 }
 
 bool own(Value *value) {

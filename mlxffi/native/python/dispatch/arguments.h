@@ -67,6 +67,8 @@ bool read_value(Value *value, char letter, PyObject *object);
 bool match_likes(Value *values, const char *letters);
 /* The thread's next key of random numbers; false after an exception. */
 bool take_key(Value *value);
+/* The same for each parameter of a key that was not given. */
+bool take_keys(Value *values, const char *letters);
 void free_values(Value *values, const char *letters, int count);
 
 bool read_int32(int *target, PyObject *object);

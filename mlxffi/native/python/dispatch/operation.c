@@ -25,6 +25,7 @@ typedef struct {
   PyObject *weakrefs;
   int positional_only, positional, parameters; /* `parameters` without that of `*arguments` */
   bool rest;                                   /* whether there is one */
+  bool has_likes, has_key;                     /* whether its row has such parameters */
   PyObject *names[MOST_PARAMETERS], *defaults[MOST_PARAMETERS];
 } Operation;
 
@@ -68,54 +69,52 @@ static int parameter_of(const Operation *self, PyObject *name) {
   return -1;
 }
 
+/* The arguments that have names in their places, of which the first `given` are taken; false where they do not fit. */
+static bool place_named(const Operation *self, PyObject **places, int given, PyObject *const *values, PyObject *names) {
+  for (Py_ssize_t i = 0, named = PyTuple_Size(names); i < named; i++) {
+    int at = parameter_of(self, PyTuple_GetItem(names, i));
+    if (at < given) {
+      return false;
+    }
+    places[at] = values[i];
+  }
+  return true;
+}
+
 /* Each argument at its parameter, or the default; false where they do not fit. */
 static bool place(const Operation *self, PyObject **places, PyObject *const *arguments, Py_ssize_t count,
                   PyObject *names) {
-  Py_ssize_t named = names ? PyTuple_Size(names) : 0;
-  if (count > self->positional && !self->rest) {
+  int given = count < self->positional ? (int)count : self->positional;
+  if (count > given && !self->rest) {
     return false;
   }
-  for (Py_ssize_t i = 0; i < count && i < self->positional; i++) {
-    places[i] = arguments[i];
-  }
-  for (Py_ssize_t i = 0; i < named; i++) {
-    int at = parameter_of(self, PyTuple_GetItem(names, i));
-    if (at < 0 || places[at]) {
-      return false;
-    }
-    places[at] = arguments[count + i];
-  }
   for (int i = 0; i < self->parameters; i++) {
-    places[i] = places[i] ? places[i] : self->defaults[i];
-    if (!places[i] && self->row.row.letters[i] != 'm') {
-      return false;
-    }
+    places[i] = i < given ? arguments[i] : self->defaults[i];
   }
-  return true;
+  bool fit = !names || place_named(self, places, given, arguments + count, names);
+  for (int i = given; i < self->parameters && fit; i++) {
+    fit = places[i] || self->row.row.letters[i] == 'm';
+  }
+  return fit;
 }
 
 /* What C gives for arguments in their places; `left_to_python` for others than it reads. */
 static PyObject *call_row(const Operation *self, PyObject *const *places, PyObject *const *rest, int rest_count) {
   Value values[MOST_PARAMETERS];
   const char *letters = self->row.row.letters;
-  bool read = true, likes = false, keyless = false, keyed = true;
+  bool read = true;
   int count = 0;
   for (; count < self->parameters && read; count++) {
     read = read_value(&values[count], letters[count], places[count]);
-    likes |= letters[count] == 'l' && !values[count].array.ctx;
-    keyless |= letters[count] == 'r' && !values[count].given;
   }
   if (self->rest) {
     values[count].items = rest;
     values[count].count = rest_count;
   }
   PyObject *result = left_to_python;
-  bool fit = read && (!likes || match_likes(values, letters));
-  /* Last, for it must not be taken twice. */
-  for (int i = 0; fit && keyless && keyed && i < count; i++) {
-    keyed = letters[i] != 'r' || values[i].given || take_key(&values[i]);
-  }
-  if (fit) {
+  if (read && (!self->has_likes || match_likes(values, letters))) {
+    /* The keys last, for they must not be taken twice. */
+    bool keyed = !self->has_key || take_keys(values, letters);
     result = keyed ? self->row.row.call(values) : NULL;
   }
   free_values(values, letters, count);
@@ -130,7 +129,7 @@ static PyObject *call_with_others(const Operation *self, PyObject *const *places
 static PyObject *operation_called(PyObject *object, PyObject *const *arguments, size_t flagged, PyObject *names) {
   Operation *self = (Operation *)object;
   Py_ssize_t count = (Py_ssize_t)(flagged & COUNT_MASK);
-  PyObject *places[MOST_PARAMETERS] = {NULL};
+  PyObject *places[MOST_PARAMETERS];
   if (told.array && count < INT32_MAX && place(self, places, arguments, count, names)) {
     PyObject *const *rest = arguments + self->positional;
     int rest_count = count > self->positional ? (int)count - self->positional : 0;
@@ -256,6 +255,8 @@ static bool read_parameters(Operation *self, PyObject *names, PyObject *defaults
   const char *letters = self->row.row.letters;
   PyObject *comma = PyUnicode_FromString(",");
   self->rest = strchr(letters, '*') != NULL;
+  self->has_likes = strchr(letters, 'l') != NULL;
+  self->has_key = strchr(letters, 'r') != NULL;
   int count = (int)PyTuple_Size(names), read = (int)strlen(letters) - self->rest;
   if (count != read) {
     const char *text = "operation %s: C reads %d parameters, the function has %d";

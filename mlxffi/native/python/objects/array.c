@@ -68,23 +68,23 @@ bool replace(PyObject *object, mlx_array made) {
   return true;
 }
 
-PyObject *share_all(mlx_vector_array vector) {
+PyObject *share_all(mlx_vector_array vector, bool tuple) {
   if (!vector.ctx) {
     return raise_last_error();
   }
   Py_ssize_t size = (Py_ssize_t)mlx_vector_array_size(vector);
-  PyObject *list = PyList_New(size);
-  for (Py_ssize_t i = 0; list && i < size; i++) {
+  PyObject *all = tuple ? PyTuple_New(size) : PyList_New(size);
+  for (Py_ssize_t i = 0; all && i < size; i++) {
     mlx_array element = {0};
     mlx_vector_array_get(&element, vector, (size_t)i);
     PyObject *self = one(element);
     if (!self) {
-      Py_CLEAR(list);
+      Py_CLEAR(all);
     } else {
-      PyList_SetItem(list, i, self);
+      (tuple ? PyTuple_SetItem : PyList_SetItem)(all, i, self);
     }
   }
-  return list;
+  return all;
 }
 
 void *array_of(PyObject *item) {
@@ -268,7 +268,29 @@ static PyType_Slot slots[] = {
 /* No garbage collection: it refers to no object of Python. */
 static PyType_Spec spec = {"mlxffi._native.ArrayOwner", sizeof(ArrayOwner), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
+/* A class statement's `metaclass` for a class of arrays. `type` would show its objects to the collector of garbage, which
+ * finds nothing in them, and free them in a longer way. */
+static PyObject *array_class(PyObject *module, PyObject *arguments) {
+  static PyType_Slot end[] = {{Py_tp_dealloc, owner_dealloc}, {0, NULL}};
+  static PyType_Spec derived = {"mlxffi.core.array", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, end};
+  PyObject *name, *bases, *body, *key, *value;
+  Py_ssize_t at = 0;
+  if (!PyArg_ParseTuple(arguments, "UO!O!", &name, &PyTuple_Type, &bases, &PyDict_Type, &body)) {
+    return NULL;
+  }
+  PyObject *made = immortal(PyType_FromSpecWithBases(&derived, bases));
+  bool done = made && !PyObject_SetAttrString(made, "__name__", name);
+  while (done && PyDict_Next(body, &at, &key, &value)) {
+    done = !PyObject_SetAttr(made, key, value);
+  }
+  if (!done) {
+    Py_CLEAR(made);
+  }
+  return made;
+}
+
 PyMethodDef array_functions[] = {
+  {"array_class", array_class, METH_VARARGS, "The metaclass of arrays, whose objects refer to no others."},
   {"adopt", adopt, METH_O, "An array that owns a handle, given as an int; 0 stands for an error, which is raised."},
   {NULL, NULL, 0, NULL},
 };

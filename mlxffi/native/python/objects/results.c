@@ -11,17 +11,18 @@ PyObject *none_after(int failed) {
 
 /* --- arrays --- */
 
-PyObject *listed(mlx_vector_array made) {
-  PyObject *list = share_all(made);
+static PyObject *all_of(mlx_vector_array made, bool tuple) {
+  PyObject *all = share_all(made, tuple);
   mlx_vector_array_free(made);
-  return list;
+  return all;
+}
+
+PyObject *listed(mlx_vector_array made) {
+  return all_of(made, false);
 }
 
 PyObject *tupled(mlx_vector_array made) {
-  PyObject *list = listed(made);
-  PyObject *tuple = list ? PyList_AsTuple(list) : NULL;
-  Py_XDECREF(list);
-  return tuple;
+  return all_of(made, true);
 }
 
 PyObject *pair(mlx_array first, mlx_array second) {

@@ -167,26 +167,26 @@ static bool answer(mlx_vector_array *res, PyObject *result, const char *what) {
 
 static int call_closure(mlx_vector_array *res, const mlx_vector_array inputs, void *payload) {
   const Function *function = payload;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(inputs), NULL, NULL), THE_FUNCTION))
+  IN_PYTHON(answer(res, called(function_of(function), share_all(inputs, false), NULL, NULL), THE_FUNCTION))
 }
 
 static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_map_string_to_array named,
                                void *payload) {
   const Function *function = payload;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(inputs), named_arrays(named), NULL), THE_FUNCTION))
+  IN_PYTHON(answer(res, called(function_of(function), share_all(inputs, false), named_arrays(named), NULL), THE_FUNCTION))
 }
 
 static int call_reverse_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents,
                              const mlx_vector_array outputs, void *payload) {
   const Function *function = payload;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(primals), share_all(cotangents),
-                               share_all(outputs)), "the vjp rule"))
+  IN_PYTHON(answer(res, called(function_of(function), share_all(primals, false), share_all(cotangents, false),
+                               share_all(outputs, false)), "the vjp rule"))
 }
 
 static int call_forward_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array tangents,
                              const int *argnums, size_t argnums_num, void *payload) {
   const Function *function = payload;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(primals), share_all(tangents),
+  IN_PYTHON(answer(res, called(function_of(function), share_all(primals, false), share_all(tangents, false),
                                int_tuple(argnums, (Py_ssize_t)argnums_num)), "the jvp rule"))
 }
 
@@ -216,7 +216,7 @@ static bool answer_with_axes(mlx_vector_array *res, mlx_vector_int *axes, PyObje
 static int call_vmap_rule(mlx_vector_array *res, mlx_vector_int *out_axes, const mlx_vector_array inputs,
                           const int *in_axes, size_t in_axes_num, void *payload) {
   const Function *function = payload;
-  IN_PYTHON(answer_with_axes(res, out_axes, called(function_of(function), share_all(inputs),
+  IN_PYTHON(answer_with_axes(res, out_axes, called(function_of(function), share_all(inputs, false),
                                      int_tuple(in_axes, (Py_ssize_t)in_axes_num), NULL)))
 }
 
@@ -256,23 +256,20 @@ void end_trace(const Trace *trace) {
   innermost = trace->outer;
 }
 
-/* What a function returns that takes its arguments one by one: a single array as a list of it. */
-static PyObject *called_spread(PyObject *function, PyObject *list) {
-  PyObject *arguments = list ? PyList_AsTuple(list) : NULL;
-  PyObject *result = arguments ? PyObject_Call(function, arguments, NULL) : NULL;
-  Py_XDECREF(list);
+/* What the function returns for some arrays: a single one as a tuple of it. */
+static PyObject *called_traced(const Trace *trace, mlx_vector_array inputs) {
+  PyObject *arguments = share_all(inputs, true);
+  PyObject *result = arguments ? PyObject_Call(trace->function, arguments, NULL) : NULL, *given = result;
   Py_XDECREF(arguments);
   if (result && PyObject_TypeCheck(result, (PyTypeObject *)owner_class)) {
-    PyObject *single = PyTuple_Pack(1, result);
-    Py_DECREF(result);
-    result = single;
+    result = PyTuple_Pack(1, given);
+  } else if (result && trace->unpack) {
+    result = PyObject_CallFunctionObjArgs(trace->unpack, given, NULL);
+  } else {
+    return result;
   }
+  Py_DECREF(given);
   return result;
-}
-
-static PyObject *called_traced(const Trace *trace, mlx_vector_array inputs) {
-  PyObject *function = trace->function, *list = share_all(inputs);
-  return trace->spread ? called_spread(function, list) : called(Py_NewRef(function), list, NULL, NULL);
 }
 
 static int call_traced(mlx_vector_array *res, const mlx_vector_array inputs, void *unused) {

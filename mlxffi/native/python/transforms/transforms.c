@@ -16,7 +16,7 @@ static PyObject *list_of(int failed, mlx_vector_array vector) {
   } else {
     /* One that MLX swallowed. */
     forget_exception();
-    list = share_all(vector);
+    list = share_all(vector, false);
   }
   mlx_vector_array_free(vector);
   release_dropped();
@@ -25,7 +25,7 @@ static PyObject *list_of(int failed, mlx_vector_array vector) {
 
 static PyObject *pair_of(int failed, mlx_vector_array first, mlx_vector_array second) {
   PyObject *left = list_of(failed, first);
-  PyObject *right = left ? share_all(second) : NULL;
+  PyObject *right = left ? share_all(second, false) : NULL;
   PyObject *pair = right ? PyTuple_Pack(2, left, right) : NULL;
   mlx_vector_array_free(second);
   Py_XDECREF(left);
@@ -38,10 +38,13 @@ static PyObject *pair_of(int failed, mlx_vector_array first, mlx_vector_array se
 typedef int Product(mlx_vector_array *, mlx_vector_array *, const mlx_closure, const mlx_vector_array,
                     const mlx_vector_array);
 
-/* A function that takes its inputs one by one, the inputs, and one array beside each input or output. */
-static PyObject *product(Product *call, const char *what, Value *v) {
+/* A function of some inputs, these, and one array beside each input or output. */
+static PyObject *product(Product *call, const char *name, const char *what, Value *v) {
   mlx_vector_array outputs = {0}, products = {0};
-  Trace trace = {v[0].object, true, what, NULL};
+  Trace trace = {.function = v[0].object, .what = what};
+  if (!PyCallable_Check(trace.function)) {
+    return PyErr_Format(PyExc_TypeError, "%s(): fun: expected a callable, got %R", name, Py_TYPE(trace.function));
+  }
   begin_trace(&trace);
   int failed = call(&outputs, &products, traced_closure, v[1].vector, v[2].vector);
   end_trace(&trace);
@@ -49,11 +52,11 @@ static PyObject *product(Product *call, const char *what, Value *v) {
 }
 
 static PyObject *vjp(Value *v) {
-  return product(&mlx_vjp, "[vjp] the function", v);
+  return product(&mlx_vjp, "vjp", "[vjp] the function", v);
 }
 
 static PyObject *jvp(Value *v) {
-  return product(&mlx_jvp, "[jvp] the function", v);
+  return product(&mlx_jvp, "jvp", "[jvp] the function", v);
 }
 
 /* What differentiates whatever is traced, by the arrays in those places. */
@@ -63,10 +66,11 @@ static PyObject *gradient_closure(Value *v) {
   return new_handle('W', made.ctx);
 }
 
-/* A function of a list of arrays, the closure that differentiates whatever is traced, and the inputs. */
+/* A function, the closure that differentiates whatever is traced, the inputs, and what makes a list of arrays of a result
+ * that is no array. */
 static PyObject *value_and_grad(Value *v) {
   mlx_vector_array values = {0}, gradients = {0};
-  Trace trace = {v[0].object, false, THE_FUNCTION, NULL};
+  Trace trace = {.function = v[0].object, .what = THE_FUNCTION, .unpack = v[3].object};
   begin_trace(&trace);
   int failed = mlx_closure_value_and_grad_apply(&values, &gradients, (mlx_closure_value_and_grad){v[1].handle}, v[2].vector);
   end_trace(&trace);
@@ -94,7 +98,7 @@ static PyObject *replaced_slices(Value *v, mlx_vector_array slices, mlx_vector_a
 /* A function, its inputs and their axes, and a list which the function fills with the axes of its outputs. */
 static PyObject *vmap(Value *v) {
   mlx_vector_array slices = {0}, outputs = {0};
-  Trace trace = {v[0].object, false, THE_FUNCTION, NULL};
+  Trace trace = {.function = v[0].object, .what = THE_FUNCTION};
   begin_trace(&trace);
   int failed = mlx_detail_vmap_trace(&slices, &outputs, traced_closure, v[1].vector, v[2].ints, ints_of(&v[2]));
   end_trace(&trace);
@@ -217,11 +221,15 @@ PyMethodDef transform_functions[] = {
   {NULL, NULL, 0, NULL},
 };
 
+const Row product_rows[] = {
+  {"vjp", "ovv", vjp},
+  {"jvp", "ovv", jvp},
+  {NULL, NULL, NULL},
+};
+
 const AbiRow transform_rows[] = {
-  {{"vjp", "ovv", vjp}, "function,primals,cotangents"},
-  {{"jvp", "ovv", jvp}, "function,primals,tangents"},
   {{"gradient_closure", "n", gradient_closure}, "argnums"},
-  {{"value_and_grad", "oWv", value_and_grad}, "function,closure,inputs"},
+  {{"value_and_grad", "oWvo", value_and_grad}, "function,closure,inputs,unpack"},
   {{"vmap", "ovno", vmap}, "function,inputs,in_axes,out_axes"},
   {{"apply", "Cv", apply}, "closure,inputs"},
   {{"checkpoint", "ov", checkpoint}, "function,inputs"},
