@@ -80,12 +80,13 @@ def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     return call
 
 
-def as_arrays(*values: ArrayLike | None, optional: int = 0) -> Sequence[Any]:
+def as_arrays(values: Iterable[ArrayLike | None], optional: int = 0) -> Sequence[Any]:
     """Arrays for all values; a Python number takes the dtype of the first Array among them.
 
-    The last `optional` ones may be None, which stays None.
+    The last `optional` ones may be None, which stays None. No other thread has the sequence.
     """
     array_class = _handles.array_class
+    values = tuple(values)
     for value in values:
         if type(value) is not array_class:
             break

@@ -24,7 +24,7 @@ once or many times, nested, and on any thread.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from threading import get_ident, local
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any
 from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
-from ._ffi import ffi, last_error, lib, pointer
-from ._handles import FEW, HANDLES, handles, own_arrays, pack_arrays, take_arrays
+from ._ffi import ffi, graph, last_error, lib, pointer
+from ._handles import FEW, HANDLES, own_all, own_arrays, pack_arrays, take_arrays
 from ._registry import Held, find
 
 if TYPE_CHECKING:
@@ -86,16 +86,15 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     return function(*arguments)
 
 
-def run(function: Callable[..., int], closure: int, arrays: Iterable[Array], *more: Any) -> list[Array]:
-    """The arrays that a function of transforms.h makes of a closure and arrays; `call` and `check` in one."""
+def run(function: Callable[..., int], *arguments: Any) -> list[Array]:
+    """The arrays that a function of transforms.h makes of its arguments; `call` and `check` in one."""
     if _raised:
         _raised.pop(get_ident(), None)
-    arrays = tuple(arrays)  # no other thread takes one of them away
     try:
         buffer = _buffers.pop()
     except IndexError:
         buffer = ffi.new(HANDLES, FEW)
-    count = function(closure, handles(arrays), len(arrays), *more, buffer, FEW)
+    count = function(*arguments, buffer, FEW)
     if count < 0 or _raised:
         check(count < 0)
     made = own_arrays(buffer, count) if count <= FEW else take_arrays(buffer[0])
@@ -116,12 +115,12 @@ _traced = ThreadStack()
 _TRACER = lib.glue_new_closure(0)
 
 
-def trace(function: Callable[..., int], traced: Function, arrays: Iterable[Array], *more: Any) -> list[Array]:
+def trace(function: Callable[..., int], traced: Function, *arguments: Any) -> list[Array]:
     """`run` for a transform that calls a function before it returns and keeps no closure of it."""
     stack = _traced.entries
     stack.append(traced)
     try:
-        return run(function, _TRACER, arrays, *more)
+        return run(function, _TRACER, *arguments)
     finally:
         stack.pop()
 
@@ -153,8 +152,6 @@ def arrays_of(result: Any, what: str = "the function") -> Sequence[Array]:
       ValueError: it is empty.
     """
     array_class = _handles.array_class
-    if type(result) is list and len(result) == 1 and type(result[0]) is array_class:  # what most functions return
-        return result
     if not isinstance(result, (list, tuple)):
         raise TypeError(f"{what} must return a list or tuple of Arrays, got {type(result).__name__}")
     if not result:
@@ -171,6 +168,10 @@ def _packed(result: Any, what: str = "the function") -> int:
     """The handle of what a callback returned (step 5). Whatever failed below that callback did not stop it."""
     if _raised:
         _raised.pop(get_ident(), None)
+    if type(result) is list and len(result) == 1:  # what most functions return
+        (array,) = result
+        if type(array) is _handles.array_class:
+            return graph.glue_vector_array_of(array._h)
     return pack_arrays(arrays_of(result, what))
 
 
@@ -194,8 +195,7 @@ def _axes_of(axes: Any) -> int:
 
 def _own_each(*vectors: tuple[Any, int]) -> list[list[Array]]:
     """The arrays of several vectors, of which either all are owned or none."""
-    owned = [handle for vector, count in vectors for handle in ffi.unpack(vector, count)]
-    arrays = iter(own_arrays(owned, len(owned)))
+    arrays = iter(own_all([handle for vector, count in vectors for handle in ffi.unpack(vector, count)]))
     return [list(itertools.islice(arrays, count)) for _, count in vectors]
 
 

@@ -169,7 +169,7 @@ def _ragged(found: str) -> ArgumentError:
 def _stacked(value: Sequence[Any], dtype: Dtype | None) -> Array:
     """The array of a list in which there are Arrays, or values that become some. Their graphs stay."""
     try:
-        rows = as_arrays(*value)
+        rows = as_arrays(value)
     except ForeignValueError as error:
         raise UnknownElementsError(f"{error} in a list") from None
     if dtype is not None:

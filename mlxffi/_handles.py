@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ._errors import ArgumentError
 from ._ffi import ffi, graph, last_error
-from ._garbage import WAITS, watch, watching
+from ._garbage import watching
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,12 +44,12 @@ def take_arrays(vector: int) -> list[Any]:
     """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised."""
     if not vector:
         raise last_error()
-    handles = ffi.new(HANDLES, FEW)
-    size = graph.glue_vector_array_take(handles, FEW, vector)
+    found = ffi.new(HANDLES, FEW)
+    size = graph.glue_vector_array_take(found, FEW, vector)
     if size > FEW:
-        handles = ffi.new(HANDLES, size)
-        graph.glue_vector_array_take(handles, size, vector)
-    return own_arrays(handles, size)
+        found = ffi.new(HANDLES, size)
+        graph.glue_vector_array_take(found, size, vector)
+    return own_arrays(found, size)
 
 
 @watching
@@ -62,25 +62,21 @@ def own_array(handle: int) -> Array:
     return array
 
 
-def own_arrays(handles: Any, count: int) -> list[Any]:
-    """Arrays that own the first fresh handles of several; where one is 0 there was an error, which is raised."""
+def own_arrays(buffer: Any, count: int) -> list[Any]:
+    """Arrays that own the first fresh handles of a buffer; where one is 0 there was an error, which is raised."""
+    return [own_array(buffer[0])] if count == 1 else own_all(ffi.unpack(buffer, count))
+
+
+def own_all(handles: list[int]) -> list[Any]:
+    """Arrays that own fresh handles: all of them, or none."""
     arrays: list[Any] = []
     try:
-        for place in range(count):
-            handle = handles[place]
-            if not handle:
-                raise last_error()
-            array = _new(array_class)  # as own_array has it, without the call
-            array._h = handle
-            arrays.append(array)
+        for handle in handles:
+            arrays.append(own_array(handle))
     except BaseException:  # a signal's as well
-        for place in range(len(arrays) + 1, count):
-            graph.glue_array_free(handles[place])
+        for handle in handles[len(arrays) + 1 :]:
+            graph.glue_array_free(handle)
         raise
-    finally:
-        if WAITS:
-            for array in arrays:
-                watch(array)
     return arrays
 
 
@@ -88,15 +84,18 @@ def handles(arrays: Sequence[Array]) -> list[int]:
     """The handles of arrays, for a call that holds the GIL and takes a list."""
     try:
         return [arrays[0]._h] if len(arrays) == 1 else [array._h for array in arrays]
-    except AttributeError:
-        strangers = (type(array).__name__ for array in arrays if not hasattr(array, "_h"))
-        raise TypeError(f"expected Arrays with a value, got {next(strangers)}") from None
+    except AttributeError:  # made by `object.__new__` alone
+        raise TypeError("expected Arrays with a value, got one without") from None
 
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
     """A new vector handle that holds the arrays: for a call that gives up the GIL, and frees it."""
     arrays = tuple(arrays)  # no other thread takes one of them away
-    vector = graph.glue_vector_array_pack(handles(arrays), len(arrays))
+    for array in arrays:
+        if not isinstance(array, array_class):
+            raise TypeError(f"expected Arrays with a value, got {type(array).__name__}")
+    own = handles(arrays)
+    vector = graph.glue_vector_array_of(*own) if len(own) == 1 else graph.glue_vector_array_pack(own, len(own))
     if not vector:
         raise last_error()
     return vector

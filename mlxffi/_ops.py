@@ -362,7 +362,7 @@ def addmm(
 
     C: mlx_addmm.
     """
-    c, a, b = as_arrays(c, a, b)
+    c, a, b = as_arrays((c, a, b))
     return own_array(graph.glue_addmm(
         c._h,
         a._h,
@@ -1297,7 +1297,7 @@ def block_masked_mm(
 
     C: mlx_block_masked_mm.
     """
-    a, b, mask_out, mask_lhs, mask_rhs = as_arrays(a, b, mask_out, mask_lhs, mask_rhs, optional=3)
+    a, b, mask_out, mask_lhs, mask_rhs = as_arrays((a, b, mask_out, mask_lhs, mask_rhs), 3)
     return own_array(graph.glue_block_masked_mm(
         a._h,
         b._h,
@@ -1326,7 +1326,7 @@ def broadcast_arrays(inputs: Sequence[ArrayLike], *, stream: Stream | None = Non
 
     C: mlx_broadcast_arrays.
     """
-    inputs = as_arrays(*inputs)
+    inputs = as_arrays(inputs)
     return take_arrays(graph.glue_broadcast_arrays(
         handles(inputs),
         len(inputs),
@@ -1412,7 +1412,7 @@ def clip(
 
     C: mlx_clip.
     """
-    a, a_min, a_max = as_arrays(a, a_min, a_max, optional=2)
+    a, a_min, a_max = as_arrays((a, a_min, a_max), 2)
     return own_array(graph.glue_clip(
         a._h,
         0 if a_min is None else a_min._h,
@@ -1438,7 +1438,7 @@ def concatenate_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream |
 
     C: mlx_concatenate_axis.
     """
-    arrays = as_arrays(*arrays)
+    arrays = as_arrays(arrays)
     return own_array(graph.glue_concatenate_axis(
         handles(arrays),
         len(arrays),
@@ -1462,7 +1462,7 @@ def concatenate(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) ->
 
     C: mlx_concatenate.
     """
-    arrays = as_arrays(*arrays)
+    arrays = as_arrays(arrays)
     return own_array(graph.glue_concatenate(
         handles(arrays),
         len(arrays),
@@ -2215,8 +2215,8 @@ def depends(inputs: Sequence[ArrayLike], dependencies: Sequence[ArrayLike]) -> l
 
     C: mlx_depends.
     """
-    inputs = as_arrays(*inputs)
-    dependencies = as_arrays(*dependencies)
+    inputs = as_arrays(inputs)
+    dependencies = as_arrays(dependencies)
     return take_arrays(graph.glue_depends(
         handles(inputs),
         len(inputs),
@@ -2270,7 +2270,7 @@ def dequantize(
     """
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
-    w, scales, biases = as_arrays(w, scales, biases, optional=1)
+    w, scales, biases = as_arrays((w, scales, biases), 1)
     return own_array(graph.glue_dequantize(
         w._h,
         scales._h,
@@ -2425,7 +2425,7 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
 
     C: mlx_einsum.
     """
-    operands = as_arrays(*operands)
+    operands = as_arrays(operands)
     return own_array(graph.glue_einsum(
         text(subscripts, "subscripts"),
         handles(operands),
@@ -2828,7 +2828,7 @@ def gather(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    indices = as_arrays(*indices)
+    indices = as_arrays(indices)
     axes = integers(axes)
     slice_sizes = integers(slice_sizes)
     return own_array(graph.glue_gather(
@@ -2990,7 +2990,7 @@ def gather_qmm(
         lhs_indices = as_array(lhs_indices)
     if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
         rhs_indices = as_array(rhs_indices)
-    x, w, scales, biases = as_arrays(x, w, scales, biases, optional=1)
+    x, w, scales, biases = as_arrays((x, w, scales, biases), 1)
     return own_array(graph.glue_gather_qmm(
         x._h,
         w._h,
@@ -4080,7 +4080,7 @@ def meshgrid(
 
     C: mlx_meshgrid.
     """
-    arrays = as_arrays(*arrays)
+    arrays = as_arrays(arrays)
     return take_arrays(graph.glue_meshgrid(
         handles(arrays),
         len(arrays),
@@ -4795,7 +4795,7 @@ def qqmm(
         global_scale_x = as_array(global_scale_x)
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
-    x, w, w_scales = as_arrays(x, w, w_scales, optional=1)
+    x, w, w_scales = as_arrays((x, w, w_scales), 1)
     return own_array(graph.glue_qqmm(
         x._h,
         w._h,
@@ -4902,7 +4902,7 @@ def quantized_matmul(
 
     C: mlx_quantized_matmul.
     """
-    x, w, scales, biases = as_arrays(x, w, scales, biases, optional=1)
+    x, w, scales, biases = as_arrays((x, w, scales, biases), 1)
     return own_array(graph.glue_quantized_matmul(
         x._h,
         w._h,
@@ -5275,7 +5275,7 @@ def scatter(
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    indices = as_arrays(*indices)
+    indices = as_arrays(indices)
     axes = integers(axes)
     return own_array(graph.glue_scatter(
         a._h,
@@ -5367,7 +5367,7 @@ def scatter_add(
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    indices = as_arrays(*indices)
+    indices = as_arrays(indices)
     axes = integers(axes)
     return own_array(graph.glue_scatter_add(
         a._h,
@@ -5502,7 +5502,7 @@ def scatter_max(
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    indices = as_arrays(*indices)
+    indices = as_arrays(indices)
     axes = integers(axes)
     return own_array(graph.glue_scatter_max(
         a._h,
@@ -5595,7 +5595,7 @@ def scatter_min(
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    indices = as_arrays(*indices)
+    indices = as_arrays(indices)
     axes = integers(axes)
     return own_array(graph.glue_scatter_min(
         a._h,
@@ -5688,7 +5688,7 @@ def scatter_prod(
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    indices = as_arrays(*indices)
+    indices = as_arrays(indices)
     axes = integers(axes)
     return own_array(graph.glue_scatter_prod(
         a._h,
@@ -6584,7 +6584,7 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
 
     C: mlx_stack_axis.
     """
-    arrays = as_arrays(*arrays)
+    arrays = as_arrays(arrays)
     return own_array(graph.glue_stack_axis(
         handles(arrays),
         len(arrays),
@@ -6608,7 +6608,7 @@ def stack(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array
 
     C: mlx_stack.
     """
-    arrays = as_arrays(*arrays)
+    arrays = as_arrays(arrays)
     return own_array(graph.glue_stack(
         handles(arrays),
         len(arrays),
@@ -7902,7 +7902,7 @@ def gather_qmm_global_scale(
         rhs_indices = as_array(rhs_indices)
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
-    x, w, scales, biases = as_arrays(x, w, scales, biases, optional=1)
+    x, w, scales, biases = as_arrays((x, w, scales, biases), 1)
     return own_array(graph.glue_gather_qmm_global_scale(
         x._h,
         w._h,
@@ -7979,7 +7979,7 @@ def gather_qqmm(
         global_scale_x = as_array(global_scale_x)
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
-    x, w, scales_w = as_arrays(x, w, scales_w, optional=1)
+    x, w, scales_w = as_arrays((x, w, scales_w), 1)
     return own_array(graph.glue_gather_qqmm(
         x._h,
         w._h,
@@ -8337,7 +8337,7 @@ def unique(
 
     C: mlx_unique.
     """
-    a, fill_value = as_arrays(a, fill_value, optional=1)
+    a, fill_value = as_arrays((a, fill_value), 1)
     return take_arrays(graph.glue_unique(
         a._h,
         size,

@@ -32,8 +32,13 @@ class Held:
 
 
 def keep(value: object) -> int:
-    """A new key for an object, which lives until C drops the key; for a `Held`, which lives as long as its owner."""
+    """`enter`, after letting go of what C has dropped."""
     drain()
+    return enter(value)
+
+
+def enter(value: object) -> int:
+    """A new key for an object, which lives until C drops the key; for a `Held`, which lives as long as its owner."""
     entry = weakref.ref(value) if type(value) is Held else value
     # Without a GIL two threads may count to the same number.
     while _entries.setdefault(key := next(_keys), entry) is not entry:

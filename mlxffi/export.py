@@ -48,7 +48,7 @@ def export_function(
 
     Source: C mlx_export_function_kwargs.
     """
-    file, arrays, traced = path_text(path), as_arrays(*args), _with_names(fn)
+    file, arrays, traced = path_text(path), as_arrays(args), _with_names(fn)
     with Closure(traced, "closure_kwargs") as closure, array_map(kwargs or {}) as named:
         check(call(lib.glue_export_function_kwargs, file, closure, pack_arrays(arrays), named, shapeless))
 
@@ -86,7 +86,7 @@ class FunctionExporter(Owner):
         """
         if self._closed:
             raise ArgumentError("[exporter] this exporter has been closed; all traces belong inside its `with` block")
-        arrays = as_arrays(*inputs)
+        arrays = as_arrays(inputs)
         with array_map(named) as names:
             check(call(lib.glue_function_exporter_apply_kwargs, self._exporter, pack_arrays(arrays), names))
 
@@ -143,7 +143,7 @@ class ImportedFunction(Owner):
         Raises:
           ValueError: no trace in the file fits.
         """
-        arrays = as_arrays(*inputs)
+        arrays = as_arrays(inputs)
         with array_map(named) as names:
             vector = call(lib.glue_imported_function_apply_kwargs, self._function, pack_arrays(arrays), names)
             check(not vector)

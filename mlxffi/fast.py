@@ -62,7 +62,7 @@ def layer_norm(
 
     C: mlx_fast_layer_norm.
     """
-    x, weight, bias = as_arrays(x, weight, bias, optional=2)
+    x, weight, bias = as_arrays((x, weight, bias), 2)
     return own_array(graph.glue_fast_layer_norm(
         x._h,
         0 if weight is None else weight._h,
@@ -92,7 +92,7 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
 
     C: mlx_fast_rms_norm.
     """
-    x, weight = as_arrays(x, weight, optional=1)
+    x, weight = as_arrays((x, weight), 1)
     return own_array(graph.glue_fast_rms_norm(
         x._h,
         0 if weight is None else weight._h,
@@ -140,7 +140,7 @@ def rope(
 
     C: mlx_fast_rope.
     """
-    x, freqs = as_arrays(x, freqs, optional=1)
+    x, freqs = as_arrays((x, freqs), 1)
     return own_array(graph.glue_fast_rope(
         x._h,
         dims,
@@ -196,7 +196,7 @@ def rope_dynamic(
     """
     if type(offset) is not _handles.array_class:
         offset = as_array(offset)
-    x, freqs = as_arrays(x, freqs, optional=1)
+    x, freqs = as_arrays((x, freqs), 1)
     return own_array(graph.glue_fast_rope_dynamic(
         x._h,
         dims,
@@ -250,7 +250,7 @@ def scaled_dot_product_attention(
 
     C: mlx_fast_scaled_dot_product_attention.
     """
-    queries, keys, values, mask_arr, sinks = as_arrays(queries, keys, values, mask_arr, sinks, optional=2)
+    queries, keys, values, mask_arr, sinks = as_arrays((queries, keys, values, mask_arr, sinks), 2)
     return own_array(graph.glue_fast_scaled_dot_product_attention(
         queries._h,
         keys._h,
@@ -342,7 +342,7 @@ def gated_delta_update(
         gates,
         beta,
         initial_state,
-    ) = as_arrays(queries, keys, values, gates, beta, initial_state, optional=1)
+    ) = as_arrays((queries, keys, values, gates, beta, initial_state), 1)
     return take_arrays(graph.glue_fast_gated_delta_update(
         queries._h,
         keys._h,
@@ -399,7 +399,7 @@ def scaled_dot_product_attention_fused(
 
     C: mlx_fast_scaled_dot_product_attention_fused.
     """
-    queries, keys, values, mask_arr, sinks = as_arrays(queries, keys, values, mask_arr, sinks, optional=2)
+    queries, keys, values, mask_arr, sinks = as_arrays((queries, keys, values, mask_arr, sinks), 2)
     return own_array(graph.glue_fast_scaled_dot_product_attention_fused(
         queries._h,
         keys._h,

@@ -674,7 +674,7 @@ def istft(
 
     C: mlx_fft_istft.
     """
-    stft_matrix, window = as_arrays(stft_matrix, window, optional=1)
+    stft_matrix, window = as_arrays((stft_matrix, window), 1)
     return own_array(graph.glue_fft_istft(
         stft_matrix._h,
         0 if n_fft is None else n_fft,
@@ -740,7 +740,7 @@ def stft(
 
     C: mlx_fft_stft.
     """
-    x, window = as_arrays(x, window, optional=1)
+    x, window = as_arrays((x, window), 1)
     return own_array(graph.glue_fft_stft(
         x._h,
         n_fft,

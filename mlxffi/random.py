@@ -404,7 +404,7 @@ def normal_broadcast(
     """
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
-    loc, scale = as_arrays(loc, scale, optional=2)
+    loc, scale = as_arrays((loc, scale), 2)
     shape = integers(shape)
     return own_array(graph.glue_random_normal_broadcast(
         shape,

@@ -11,13 +11,12 @@ from typing import NoReturn
 
 from ._arguments import ArrayLike, as_arrays, integers
 from ._closures import Closure, ThreadStack, arrays_of, run, trace
-from ._containers import array_list
 from ._errors import ArgumentError, RangeError
-from ._ffi import check, graph, lib, plain_mlxc, pointer, read
-from ._garbage import look_at_memory
-from ._handles import Owner, handles, pack_arrays, take_arrays
+from ._ffi import graph, last_error, lib, plain_mlxc
+from ._garbage import WAITS, look_at_memory
+from ._handles import Owner, handles, pack_arrays
 from ._process import require_no_fork
-from ._registry import Held, keep
+from ._registry import Held, drain, enter, keep
 from ._values import start
 from .array import Array
 
@@ -41,6 +40,7 @@ ListFunction = Callable[[list["Array"]], Sequence["Array"]]
 
 
 LARGEST = 2**31 - 1
+_EVAL = lib.glue_eval
 
 
 class _Reusable:
@@ -84,8 +84,10 @@ def eval(*arrays: Array) -> None:
       arrays: any number of Arrays.
     """
     require_no_fork("eval")
-    check(lib.glue_eval(pack_arrays(arrays)))
-    look_at_memory()
+    if _EVAL(pack_arrays(arrays)):
+        raise last_error()
+    if WAITS:
+        look_at_memory()
 
 
 def async_eval(*arrays: Array) -> None:
@@ -141,9 +143,8 @@ def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
 
 def _gradient_around(outputs: Sequence[Array], inputs: list[Array], candidates: list[Array]) -> list[Array]:
     """Those of the candidates that the outputs get a gradient from around the inputs."""
-    with array_list(outputs) as ends, array_list(inputs) as between, array_list(candidates) as starts:
-        found = read("mlx_vector_array", lib.mlxffi_array_gradient_around, ends, between, starts)
-        return take_arrays(pointer(found))
+    lists = (both for arrays in (outputs, inputs, candidates) for both in (handles(arrays), len(arrays)))
+    return run(graph.glue_gradient_around, *lists)
 
 
 def _refuse(captured: list[Array]) -> None:
@@ -176,8 +177,9 @@ def vjp(
 
     Source: C mlx_vjp; the Go port's VJP.
     """
-    inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
-    both = trace(graph.glue_run_vjp, _differentiating(fn), inputs, handles(seeds), len(seeds))
+    inputs, seeds = as_arrays(primals), as_arrays(cotangents)
+    points = handles(inputs), len(inputs)
+    both = trace(graph.glue_run_vjp, _differentiating(fn), *points, handles(seeds), len(seeds))
     count = len(both) - len(inputs)
     outputs, vjps = both[:count], both[count:]
     # MLX complains about too few of them only.
@@ -204,8 +206,9 @@ def jvp(
 
     Source: C mlx_jvp; the Go port's JVP.
     """
-    inputs, directions = as_arrays(*primals), as_arrays(*tangents)
-    both = trace(graph.glue_run_jvp, _differentiating(fn), inputs, handles(directions), len(directions))
+    inputs, directions = as_arrays(primals), as_arrays(tangents)
+    points = handles(inputs), len(inputs)
+    both = trace(graph.glue_run_jvp, _differentiating(fn), *points, handles(directions), len(directions))
     return both[: len(both) // 2], both[len(both) // 2 :]
 
 
@@ -247,7 +250,8 @@ class GradFn(_Reusable):
         Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
         """
         made = self._native or self._freed("[GradFn.apply] this GradFn")  # held: the function may free its own
-        both = run(graph.glue_run_value_and_grad, made.closure, as_arrays(*inputs))
+        arrays = as_arrays(inputs)
+        both = run(graph.glue_run_value_and_grad, made.closure, handles(arrays), len(arrays))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
@@ -314,9 +318,14 @@ def _checked_argnums(argnums: Sequence[int]) -> list[int]:
 
 def _made_for_each_call(make: Callable[[], int]) -> Callable[[Sequence[ArrayLike]], list[Array]]:
     def transformed(inputs: Sequence[ArrayLike]) -> list[Array]:
-        arrays = as_arrays(*inputs)
-        made = _NativeFunction(make())
-        return run(graph.glue_run_closure, made.closure, arrays)
+        arrays = as_arrays(inputs)
+        closure = make()
+        if not closure:
+            raise last_error()
+        try:
+            return run(graph.glue_run_closure, closure, handles(arrays), len(arrays))
+        finally:
+            lib.glue_closure_free(closure)
 
     return transformed
 
@@ -380,11 +389,11 @@ def custom_function(
 
     Source: C mlx_custom_function.
     """
-    rules = vjp, jvp, vmap
+    kept = fn, vjp, jvp, vmap
 
     def make() -> int:
-        keys = [0 if rule is None else keep(rule) for rule in rules]
-        return lib.glue_new_custom_function(keep(fn), *keys)
+        drain()
+        return lib.glue_new_custom_function(*[0 if rule is None else enter(rule) for rule in kept])
 
     return _made_for_each_call(make)
 
@@ -405,24 +414,27 @@ def vmap(
     Source: C mlx_detail_vmap_trace and mlx_detail_vmap_replace.
     """
     one_in, one_out = (hasattr(axes, "__index__") for axes in (in_axes, out_axes))
+    ins, outs = integers(in_axes), integers(out_axes)
+
+    def checked(slices: list[Array]) -> Sequence[Array]:
+        outputs = fn(slices)
+        _axes("out_axes", outs, one_out, arrays_of(outputs), 1)
+        return outputs
+
+    # In front every output has room for one more axis.
+    traced = fn if one_out and outs == [0] else checked
 
     def vectorised(inputs: Sequence[ArrayLike]) -> list[Array]:
-        arrays = as_arrays(*inputs)
-        axes, outs = _axes("in_axes", integers(in_axes), one_in, arrays), integers(out_axes)
-
-        def traced(slices: list[Array]) -> Sequence[Array]:
-            outputs = fn(slices)
-            _axes("out_axes", outs, one_out, outputs, 1)
-            return outputs
-
-        return trace(graph.glue_run_vmap, traced, arrays, axes, len(axes), outs, len(outs))
+        arrays = as_arrays(inputs)
+        axes = _axes("in_axes", ins, one_in, arrays)
+        return trace(graph.glue_run_vmap, traced, handles(arrays), len(arrays), axes, len(axes), outs, len(outs))
 
     return vectorised
 
 
 def _axes(name: str, numbers: list[int], for_all: bool, arrays: Sequence[Array], more: int = 0) -> list[int]:
     """One axis for each array, which has it or is to have so many more; -1 stands for none."""
-    count = len(arrays_of(arrays))
+    count = len(arrays)
     if for_all and count > 1:
         numbers = numbers * count
     if len(numbers) != count:
@@ -446,7 +458,8 @@ class CompiledFunction(_Reusable):
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
         made = self._native or self._freed("[compile] this compiled function")
-        return run(graph.glue_run_closure, made.closure, as_arrays(*inputs))
+        arrays = as_arrays(inputs)
+        return run(graph.glue_run_closure, made.closure, handles(arrays), len(arrays))
 
 
 def compile(fn: ListFunction, shapeless: bool = False) -> CompiledFunction:

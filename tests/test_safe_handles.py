@@ -190,7 +190,22 @@ def test_a_method_called_on_something_else_is_an_error_at_most(name, other):
 
 # --- handles of other kinds ---
 
+
+class Lookalike:
+    """Not an array, with an attribute of the name under which an Array has its handle."""
+
+    _h = 8
+
+
 OTHERS = {"Stream": m.default_stream, "Device": m.default_device}
+
+
+@pytest.mark.parametrize("call", [m.eval, m.async_eval, lambda other: m.print_graph([other])])
+def test_a_lookalike_is_no_array(call):
+    with pytest.raises(TypeError, match="expected Arrays with a value, got Lookalike"):
+        call(Lookalike())
+    with pytest.raises(TypeError, match="must return Arrays, got Lookalike"):
+        m.vjp(lambda inputs: [Lookalike()], [Array(1.0)], [Array(1.0)])
 
 
 @pytest.mark.parametrize("kind", OTHERS)

@@ -149,7 +149,7 @@ class PythonFunction:
             self.arguments.append(f"0 if {name} is None else {name}._h" if nullable else f"{name}._h")
         elif kind == "const mlx_vector_array" and self.library == "graph":
             self._add(name, "Sequence[ArrayLike]")
-            self.before.append(f"{name} = as_arrays(*{name})")
+            self.before.append(f"{name} = as_arrays({name})")
             self.arguments += [f"handles({name})", f"len({name})"]
         elif kind == "const mlx_stream":
             self.stream = True
@@ -238,7 +238,7 @@ class PythonFunction:
             return [check, f"    {first}, {second} = as_pair({first}, {second})"]
         # Those that may be left out are the last ones.
         target, optional = ", ".join(names), len(self.function.nullable & set(names))
-        call = f"as_arrays({target}, optional={optional})" if optional else f"as_arrays({target})"
+        call = f"as_arrays(({target}), {optional})" if optional else f"as_arrays(({target}))"
         if len(target) + len(call) < WIDTH - 13:
             return [f"{target} = {call}"]
         return ["(", *(f"    {name}," for name in names), f") = {call}"]

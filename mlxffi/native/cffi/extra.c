@@ -19,6 +19,11 @@ static intptr_t glue_vector_array_pack(const intptr_t *arrays, size_t arrays_num
   return (intptr_t)mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num).ctx;
 }
 
+/* The same of one array, which needs no list. */
+static intptr_t glue_vector_array_of(intptr_t array) {
+  return glue_vector_array_pack(&array, 1);
+}
+
 static int glue_vector_array_free(intptr_t vector) {
   HOLD;
   return mlx_vector_array_free((mlx_vector_array){(void *)vector});

@@ -1,4 +1,5 @@
 intptr_t glue_vector_array_pack(const intptr_t *arrays, size_t arrays_num);
+intptr_t glue_vector_array_of(intptr_t array);
 void glue_stop_others(void);
 int glue_vector_array_free(intptr_t vector);
 size_t glue_vector_array_take(intptr_t *arrays, size_t capacity, intptr_t vector);

@@ -96,7 +96,7 @@ def addmm(
 
     C: mlx_addmm.
     """
-    c, a, b = as_arrays(c, a, b)
+    c, a, b = as_arrays((c, a, b))
     return own_array(graph.glue_addmm(
         c._h,
         a._h,
@@ -150,7 +150,7 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
 
     C: mlx_stack_axis.
     """
-    arrays = as_arrays(*arrays)
+    arrays = as_arrays(arrays)
     return own_array(graph.glue_stack_axis(
         handles(arrays),
         len(arrays),
@@ -299,7 +299,7 @@ def quantize(
 
     C: mlx_quantize.
     """
-    w, scale = as_arrays(w, scale, optional=1)
+    w, scale = as_arrays((w, scale), 1)
     return own_array(graph.glue_quantize(
         w._h,
         0 if bits is None else bits,
@@ -372,7 +372,7 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
 
     C: mlx_einsum.
     """
-    operands = as_arrays(*operands)
+    operands = as_arrays(operands)
     return own_array(graph.glue_einsum(
         text(subscripts, "subscripts"),
         handles(operands),
@@ -398,7 +398,7 @@ def clip(
 
     C: mlx_clip.
     """
-    a, a_min, a_max = as_arrays(a, a_min, a_max, optional=2)
+    a, a_min, a_max = as_arrays((a, a_min, a_max), 2)
     return own_array(graph.glue_clip(
         a._h,
         0 if a_min is None else a_min._h,

@@ -33,7 +33,7 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
 
     C: mlx_fast_rms_norm.
     """
-    x, weight = as_arrays(x, weight, optional=1)
+    x, weight = as_arrays((x, weight), 1)
     return own_array(graph.glue_fast_rms_norm(
         x._h,
         0 if weight is None else weight._h,
