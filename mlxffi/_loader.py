@@ -114,16 +114,13 @@ def openblas() -> str | None:
 
 
 def _load_bridge() -> str:
-    """Load OpenBLAS and the bridge to it, or warn and say what keeps them away."""
+    """Load the bridge to OpenBLAS, which loads that with the first product, or warn and say what keeps it away."""
     found = openblas()
     reason = "" if found else "scipy-openblas32 is not installed; pip install scipy-openblas32"
     if not reason and "mlx.core" in sys.modules:
         reason = "mlx.core was imported first, and libmlx had bound its own BLAS by then; import mlxffi before mlx.core"
-    try:
-        for path in (found, BRIDGE) if found and not reason else ():
-            load_library(path, os.RTLD_GLOBAL)
-    except OSError as error:
-        reason = f"OpenBLAS cannot be loaded ({error}); pip install --force-reinstall scipy-openblas32"
+    if found and not reason:
+        load_library(BRIDGE, os.RTLD_GLOBAL).mlxffi_blas_use(os.fsencode(found))
     if reason:
         slow = "matrix products on the CPU run on MLX's reference BLAS, some 30 times slower"
         _warn(f"{slow}: {reason} (MLXFFI_BLAS=reference silences this)")

@@ -321,14 +321,42 @@ def test_openblas_is_not_installed(site):
 
 @linux
 def test_openblas_that_does_not_load(site):
+    """Only the first product notices."""
     site.remove("scipy_openblas32")
     library = site.folder / "scipy_openblas32/lib/libscipy_openblas.so"
     library.parent.mkdir(parents=True)
     (site.folder / "scipy_openblas32/__init__.py").touch()
     library.write_text("not a library")
-    message = warning_of(site, "\nimport mlxffi")
-    assert message.startswith(f"{SLOW}OpenBLAS cannot be loaded ({library}: ")
-    assert "; pip install --force-reinstall scipy-openblas32 " in message
+    result = site.python("-c", f"import mlxffi\n{PRODUCT}\nprint(product(mlxffi.lib, mlxffi.ffi), bridge_calls())")
+    assert result.stdout == "64.0 0\n"
+    assert result.stderr.startswith(f"mlxffi: {SLOW}OpenBLAS cannot be loaded ({library}: ")
+    assert "; pip install --force-reinstall scipy-openblas32 " in result.stderr
+    assert "OpenBLAS cannot be loaded" in site.python("-m", "mlxffi", "doctor").stdout
+
+
+@linux
+def test_openblas_is_loaded_by_the_first_product(site):
+    loaded = "'openblas' in open('/proc/self/maps').read()"
+    code = f"import mlxffi.core\nprint({loaded})\na = mlxffi.core.ones((64, 64))\nprint((a @ a)[0, 0].item(), {loaded})"
+    assert site.output(code).split() == ["False", "64.0", "True"]
+
+
+@linux
+def test_threads_that_make_the_first_products_together(site):
+    code = """
+import threading, mlxffi.core as mx
+start, found = threading.Barrier(8), []
+def work():
+    with mx.stream(mx.new_stream(mx.cpu)):
+        a = mx.full((64, 64), 2.0)
+        start.wait()
+        found.append((a @ a)[0, 0].item())
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(found == [256.0] * 8)
+"""
+    assert site.output(code) == "True"
 
 
 @linux
