@@ -350,6 +350,26 @@ def test_import_loads_little():
     assert run_python(textwrap.dedent(IMPORTS)) == (0, "[]\n", "")
 
 
+DOCUMENTED = """
+    import sys
+    import pickle, threading
+    import mlxffi.core as mx
+    module = "mlxffi.core.generated.documented.ops"
+    mx.add(mx.array(1.0), 2)
+    print(module in sys.modules)
+    assert pickle.loads(pickle.dumps(mx.add)) is mx.add
+    threads = [threading.Thread(target=lambda: mx.subtract.__doc__) for _ in range(8)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    print(module in sys.modules, mx.subtract.__doc__.splitlines()[0], mx.subtract.__module__)
+"""
+
+
+def test_documentation_is_loaded_when_somebody_asks_for_it():
+    printed = "False\nTrue Subtract `b` from `a` element by element. mlxffi.core.generated.ops\n"
+    assert run_python(textwrap.dedent(DOCUMENTED)) == (0, printed, "")
+
+
 class Falsy:
     def __init__(self, call):
         self.call = call

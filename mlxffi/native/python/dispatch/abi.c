@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+extern const AbiRow abi_rows[]; /* in generated/ */
+
 /* What may be left out. */
 static bool is_optional(char letter) {
   return strchr("sAIBFDyG", letter);
@@ -26,27 +28,48 @@ static PyObject *row_called(PyObject *self, PyObject *const *arguments, Py_ssize
 
 /* --- as functions of a module --- */
 
-static bool add_row(PyObject *module, const AbiRow *row, PyMethodDef *method) {
+static bool add_row(PyObject *module, const AbiRow *row) {
   PyObject *self = PyCapsule_New((void *)row, NULL, NULL), *function = NULL;
-  *method = (PyMethodDef){row->row.name, FAST(row_called), row->parameters};
-  if (self) {
+  PyMethodDef *method = PyMem_Calloc(1, sizeof *method); /* as long as the process */
+  if (self && (method || PyErr_NoMemory())) {
+    *method = (PyMethodDef){row->row.name, FAST(row_called), row->parameters};
     function = PyCFunction_NewEx(method, self, NULL);
-    Py_DECREF(self);
   }
   bool added = function && !PyObject_SetAttrString(module, row->row.name, function);
+  Py_XDECREF(self);
   Py_XDECREF(function);
   return added;
 }
 
 bool add_rows(PyObject *module, const AbiRow *rows) {
-  size_t count = 0;
-  while (rows[count].row.name) {
-    count++;
+  while (rows->row.name && add_row(module, rows)) {
+    rows++;
   }
-  PyMethodDef *methods = PyMem_Calloc(count, sizeof *methods); /* as long as the process */
-  bool added = methods || PyErr_NoMemory();
-  for (size_t i = 0; i < count && added; i++) {
-    added = add_row(module, &rows[i], &methods[i]);
+  return !rows->row.name;
+}
+
+/* --- the module of the ABI --- */
+
+static PyObject *abi;
+
+/* Its `__getattr__`: a function is made when it is first asked for, since a process uses few of them. */
+static PyObject *abi_function(PyObject *self, PyObject *name) {
+  const AbiRow *row = abi_rows;
+  while (row->row.name && PyUnicode_CompareWithASCIIString(name, row->row.name)) {
+    row++;
   }
-  return added;
+  if (!row->row.name) {
+    return PyErr_Format(PyExc_AttributeError, "the C ABI has no function %R", name);
+  }
+  return add_row(abi, row) ? PyObject_GetAttr(abi, name) : NULL;
+}
+
+static PyMethodDef abi_functions[] = {
+  {"__getattr__", abi_function, METH_O, "The function of that name."},
+  {NULL, NULL, 0, NULL},
+};
+
+bool add_abi(PyObject *module) {
+  abi = PyModule_New("mlxffi._native.abi");
+  return abi && !PyModule_AddFunctions(abi, abi_functions) && !PyModule_AddObject(module, "abi", Py_NewRef(abi));
 }
