@@ -159,7 +159,7 @@ def _bridge_calls() -> int:
     """How many calls of MLX went through the BLAS bridge."""
     if _loader.blas_reason:
         return 0
-    return ctypes.c_ulong.in_dll(_loader.load_library(_loader.BRIDGE), "mlxffi_blas_calls").value
+    return ctypes.c_ulong.in_dll(ctypes.CDLL(_loader.BRIDGE), "mlxffi_blas_calls").value
 
 
 def _unused() -> str:

@@ -86,6 +86,41 @@ def test_takes_the_libmlx_of_an_imported_mlx_core(site, tmp_path):
     assert site.output(code) == str(site.folder / "mlx/lib/libmlx.so")
 
 
+@linux
+def test_ctypes_loads_where_the_extension_is_not_built(site):
+    for extension in site.copy("mlxffi").glob("_dynamic.*.so"):
+        extension.unlink()
+    code = f"import sys, mlxffi\n{PRODUCT}\nprint(product(mlxffi.lib, mlxffi.ffi), bridge_calls())"
+    assert site.output(f"{code}\nfrom mlxffi import _dynamic\nprint(_dynamic.__file__)").split() == [
+        "64.0", "1", str(site.folder / "mlxffi/_dynamic.py")
+    ]  # fmt: skip
+
+
+@linux
+def test_extension_and_ctypes_load_alike(site):
+    code = """
+import importlib.util, os
+from mlxffi import _dynamic, _loader
+spec = importlib.util.spec_from_file_location("twin", _loader.PACKAGE + "/_dynamic.py")
+twin = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(twin)
+def outcome(function, *arguments):
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return type(error), str(error)
+mode = os.RTLD_NOW | os.RTLD_NODELETE
+for path in (_loader.backend.library, "/nowhere/new.so", os.devnull):
+    print(outcome(_dynamic.open_library, path, mode) == outcome(twin.open_library, path, mode))
+libmlx = _dynamic.open_library(_loader.backend.library, mode)
+for name in ("_ZN3mlx4core7versionEv", "no_such_function"):
+    print(outcome(_dynamic.text_of, libmlx, name) == outcome(twin.text_of, libmlx, name))
+print(outcome(_dynamic.tell, libmlx, "no_such_function", "/") == outcome(twin.tell, libmlx, "no_such_function", "/"))
+print(_dynamic.__file__.endswith(".so"))
+"""
+    assert site.output(code).split() == ["True"] * 7
+
+
 # --- the backend ---
 
 
