@@ -8,11 +8,12 @@ setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
   mlxffi/_mlxc.abi3.so          every C function, and the calls that evaluate, wait or call back
   mlxffi/_graph.abi3.so         the calls that build graph nodes, which keep the GIL, and transforms in one call each
   mlxffi/_native.abi3.so        what mlxffi.core stands on, in plain C
+  mlxffi/_dynamic.abi3.so       what loads the libraries, in plain C
   mlxffi/_build_info.py         what all of it was built against
 
 With MLXFFI_MLXC_PREFIX=/some/prefix the cffi modules are built against that prefix's mlx-c (`include/mlx/c/mlx.h`,
-`lib/libmlxc.*`), and libmlxc and _native are not built. MLXFFI_FLAT=1 leaves out _native alone, as PyPy does. The cdef
-is what the C preprocessor leaves of the headers themselves.
+`lib/libmlxc.*`), and libmlxc, _native and _dynamic are not built. MLXFFI_FLAT=1 leaves out these two modules, as PyPy
+does. The cdef is what the C preprocessor leaves of the headers themselves.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ ROOT = Path(__file__).resolve().parent
 NATIVE = ROOT / "mlxffi" / "native"
 CFFI = NATIVE / "cffi"
 PYTHON = NATIVE / "python"
+CFFI_MODULES = ("_mlxc", "_graph")
 MACOS = sys.platform == "darwin"
 SUFFIX = "dylib" if MACOS else "so"
 CPYTHON = sys.implementation.name == "cpython"
@@ -258,7 +260,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         if not self.inplace:
             self.forget_last_wheel()
         if not has_native():
-            self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name != "mlxffi._native"]
+            self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name.endswith(CFFI_MODULES)]
         write_build_info(self.target / "_build_info.py")
         if not prefix():
             self.build_libraries(self.target / "lib")
@@ -269,7 +271,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         self.force = True
         for name in ("lib", "include"):
             shutil.rmtree(self.target / name, ignore_errors=True)
-        for module in self.target.glob("_native*.so"):
+        for module in (*self.target.glob("_native*.so"), *self.target.glob("_dynamic*.so")):
             module.unlink()
 
     def build_libraries(self, folder: Path) -> None:
@@ -294,7 +296,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         ext.py_limited_api = LIMITED
         ext.define_macros = [*([("Py_LIMITED_API", "0x030A0000")] if LIMITED else []), *macros]
         ext.include_dirs = [str(folder) for folder in [*include_folders(), NATIVE, CFFI, PYTHON]]
-        ext.libraries, ext.library_dirs = ["mlxc"], [str(libraries)]
+        ext.libraries, ext.library_dirs = ([], []) if name == "_dynamic" else (["mlxc"], [str(libraries)])
         ext.extra_compile_args = ["-O2", "-g0", "-fvisibility=hidden", *EXTRA_FLAGS]
         rpath = str(libraries) if found else f"{origin}/lib"
         ext.extra_link_args = [f"-Wl,-rpath,{rpath}", *EXTRA_FLAGS]
@@ -306,8 +308,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def c_sources(self, name: str) -> tuple[list[Path], list[tuple[str, str]]]:
         """The C files of a module, of which cffi writes one for all but one module, and the macros that they need."""
-        if name == "_native":
-            return sorted(PYTHON.rglob("*.c")), []
+        if name not in CFFI_MODULES:
+            return sorted((PYTHON if name == "_native" else NATIVE / "dynamic").rglob("*.c")), []
         source = self.scratch / f"{name}.c"
         source.parent.mkdir(parents=True, exist_ok=True)
         ffi, macros = builder(name)

@@ -98,8 +98,7 @@ def _blas() -> tuple[str, str]:
     found = f"that of MLX, {rate}"
     if not _loader.bridge_wanted() or _loader.build_info().MLXC_PREFIX:
         return f"{found}: {_loader.blas_reason}", ""
-    unused = "libmlx was loaded before mlxffi and had bound its own BLAS by then; import mlxffi first"
-    return found, f"matrix products on the CPU are slow: {_loader.blas_reason or unused}"
+    return found, f"matrix products on the CPU are slow: {_loader.blas_reason or _unused()}"
 
 
 def _compiler() -> tuple[str, str]:
@@ -160,7 +159,16 @@ def _bridge_calls() -> int:
     """How many calls of MLX went through the BLAS bridge."""
     if _loader.blas_reason:
         return 0
-    return ctypes.c_ulong.in_dll(_loader.load_library(_loader.BRIDGE), "mlxffi_blas_calls").value
+    return ctypes.c_ulong.in_dll(ctypes.CDLL(_loader.BRIDGE), "mlxffi_blas_calls").value
+
+
+def _unused() -> str:
+    """Why no product went through the bridge, though it is loaded."""
+    try:
+        _loader.load_library(_loader.openblas() or "")
+    except OSError as error:
+        return f"OpenBLAS cannot be loaded ({error}); pip install --force-reinstall scipy-openblas32"
+    return "libmlx was loaded before mlxffi and had bound its own BLAS by then; import mlxffi first"
 
 
 def _product_rate(names: ModuleType) -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import array as arrays
 import importlib
-import struct
 import sys
 from collections.abc import Sequence
 
@@ -55,7 +53,11 @@ def require_countable(shape: Sequence[int]) -> None:
 
 def narrowed(data: Any, size: int) -> tuple[Any, int]:
     """Complex elements that MLX has, and their size: complex128 becomes complex64."""
-    return (arrays.array("f", arrays.array("d", bytes(data))), 8) if size == 16 else (data, size)
+    if size != 16:
+        return data, size
+    from array import array  # here and below: an import would grow by a hundredth for what few programs use
+
+    return array("f", array("d", bytes(data))), 8
 
 
 def _bfloat16_of(value: Any) -> tuple[Any, tuple[int, ...], str, int] | None:
@@ -77,6 +79,8 @@ def _in_row_order(value: Any, view: memoryview) -> bytes:
 
 def _element_type(view: memoryview) -> tuple[str, int, bool]:
     """The kind, size in bytes and foreign byte order of a buffer's elements; kind "" where nobody knows it."""
+    import struct
+
     if view.format == "bfloat16":
         return "V", 2, False
     order = view.format[:1] if view.format[:1] in "@=<>!" else ""
@@ -92,6 +96,8 @@ def _in_native_order(data: bytes, kind: str, size: int) -> bytes:
     size = size // 2 if kind == "c" else size
     if size == 1:
         return data
-    words = arrays.array({2: "H", 4: "I", 8: "Q"}[size], data)
+    from array import array
+
+    words = array({2: "H", 4: "I", 8: "Q"}[size], data)
     words.byteswap()
     return words.tobytes()

@@ -17,7 +17,6 @@ from . import _backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ctypes
     from types import ModuleType
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
@@ -114,16 +113,13 @@ def openblas() -> str | None:
 
 
 def _load_bridge() -> str:
-    """Load OpenBLAS and the bridge to it, or warn and say what keeps them away."""
+    """Load the bridge to OpenBLAS, which loads that with the first product, or warn and say what keeps it away."""
     found = openblas()
     reason = "" if found else "scipy-openblas32 is not installed; pip install scipy-openblas32"
     if not reason and "mlx.core" in sys.modules:
         reason = "mlx.core was imported first, and libmlx had bound its own BLAS by then; import mlxffi before mlx.core"
-    try:
-        for path in (found, BRIDGE) if found and not reason else ():
-            load_library(path, os.RTLD_GLOBAL)
-    except OSError as error:
-        reason = f"OpenBLAS cannot be loaded ({error}); pip install --force-reinstall scipy-openblas32"
+    if found and not reason:
+        _linker().tell(load_library(BRIDGE, os.RTLD_GLOBAL), "mlxffi_blas_use", found)
     if reason:
         slow = "matrix products on the CPU run on MLX's reference BLAS, some 30 times slower"
         _warn(f"{slow}: {reason} (MLXFFI_BLAS=reference silences this)")
@@ -141,37 +137,49 @@ def _warn(text: str) -> None:
 # --- libmlx and libmlxc ---
 
 
-def load_library(path: str, mode: int = os.RTLD_LOCAL) -> ctypes.CDLL:
-    """Load a shared library, or get the one that is loaded already."""
-    import ctypes  # here, for CPython 3.12 refuses it in a subinterpreter, which is to get our sentence instead
+def _linker() -> ModuleType:
+    # Here, for CPython 3.12 refuses it in a subinterpreter, which is to get our sentence instead.
+    from . import _dynamic
 
+    return _dynamic
+
+
+def load_library(path: str, mode: int = os.RTLD_LOCAL) -> int:
+    """Load a shared library, or get the one that is loaded already, as the dynamic linker's number.
+
+    Raises:
+      OSError: the dynamic linker refuses.
+    """
     # PyPy closes a library with its object, and libmlxc, which sits in libmlx's tables, must never be unloaded.
-    return ctypes.CDLL(path, mode | os.RTLD_NODELETE)
+    return int(_linker().open_library(path, mode | os.RTLD_NOW | os.RTLD_NODELETE))
 
 
 def _load_libmlx(found: _backend.Backend, built_for: str) -> None:
-    import ctypes
-
     try:
         library = load_library(found.library)
     except OSError as error:
         raise ImportError(_backend.unloadable(found, str(error))) from error
-    version = library["_ZN3mlx4core7versionEv"]  # mlx::core::version(); of another version libmlxc may lack symbols
-    version.restype = ctypes.c_char_p
-    _backend.check_version(found, version().decode(), built_for)
+    # mlx::core::version(); of another version libmlxc may lack symbols
+    _backend.check_version(found, _linker().text_of(library, "_ZN3mlx4core7versionEv"), built_for)
 
 
 def _load_libmlxc(found: _backend.Backend) -> None:
     """Load libmlxc; refuse a CUDA backend that finds no GPU: it loads, and then cannot make a single array."""
-    import ctypes
-
+    path = TRACER if _traced() else LIBMLXC
     try:
-        library = load_library(TRACER if _traced() else LIBMLXC)
+        load_library(path)
     except OSError as error:
         raise unloadable(error) from error
-    count = ctypes.c_int()
-    if found.cuda and (library.mlx_device_count(ctypes.byref(count), GPU) or not count.value):
+    if found.cuda and not _gpus(path):
         raise ImportError(_backend.without_gpu(found))
+
+
+def _gpus(libmlxc: str) -> int:
+    import ctypes
+
+    count = ctypes.c_int()
+    failed = ctypes.CDLL(libmlxc).mlx_device_count(ctypes.byref(count), GPU)
+    return 0 if failed else count.value
 
 
 def _traced() -> bool:

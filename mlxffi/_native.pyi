@@ -77,15 +77,15 @@ class PartOwner:
 
 def operation(
     name: str,
-    function: Function,
-    names: tuple[str, ...],
-    defaults: dict[str, Any],
+    function: Callable[..., Any] | tuple[str, str, str],
+    parameters: str,
+    defaults: tuple[Any, ...],
     positional_only: int,
     positional: int,
     reads: bool,
     converts: bool,
     /,
-) -> Function: ...
+) -> Any: ...
 
 # trees
 

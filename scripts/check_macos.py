@@ -40,7 +40,7 @@ LEAST_MACOS = "14.0"
 ARM64 = 0x0100000C
 TARGET = ["-target", f"aarch64-macos.{LEAST_MACOS}"]
 ZIG = [sys.executable, "-m", "ziglang"]
-MODULES = ("_mlxc", "_graph", "_native")
+MODULES = ("_dynamic", "_mlxc", "_graph", "_native")
 SYSTEM = ("/usr/lib/", "/System/Library/")
 
 

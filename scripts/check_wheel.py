@@ -41,7 +41,7 @@ RELEASED = range(10, 15)  # CPython 3.10 to 3.14: those missing here are told; n
 
 # What a wheel has beside the Python modules and headers of the checkout.
 BUILT = """
-_build_info.py _native.SUFFIX _graph.SUFFIX _mlxc.SUFFIX py.typed
+_build_info.py _dynamic.SUFFIX _native.SUFFIX _graph.SUFFIX _mlxc.SUFFIX py.typed
 lib/libmlxc.so lib/libmlxffi_blas.so lib/trace/libmlxc.so lib/pkgconfig/mlxc.pc lib/pkgconfig/mlxffi_blas.pc
 lib/cmake/mlxc/mlxc-config.cmake lib/cmake/mlxc/mlxc-config-version.cmake
 """

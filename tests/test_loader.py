@@ -86,6 +86,41 @@ def test_takes_the_libmlx_of_an_imported_mlx_core(site, tmp_path):
     assert site.output(code) == str(site.folder / "mlx/lib/libmlx.so")
 
 
+@linux
+def test_ctypes_loads_where_the_extension_is_not_built(site):
+    for extension in site.copy("mlxffi").glob("_dynamic.*.so"):
+        extension.unlink()
+    code = f"import sys, mlxffi\n{PRODUCT}\nprint(product(mlxffi.lib, mlxffi.ffi), bridge_calls())"
+    assert site.output(f"{code}\nfrom mlxffi import _dynamic\nprint(_dynamic.__file__)").split() == [
+        "64.0", "1", str(site.folder / "mlxffi/_dynamic.py")
+    ]  # fmt: skip
+
+
+@linux
+def test_extension_and_ctypes_load_alike(site):
+    code = """
+import importlib.util, os
+from mlxffi import _dynamic, _loader
+spec = importlib.util.spec_from_file_location("twin", _loader.PACKAGE + "/_dynamic.py")
+twin = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(twin)
+def outcome(function, *arguments):
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return type(error), str(error)
+mode = os.RTLD_NOW | os.RTLD_NODELETE
+for path in (_loader.backend.library, "/nowhere/new.so", os.devnull):
+    print(outcome(_dynamic.open_library, path, mode) == outcome(twin.open_library, path, mode))
+libmlx = _dynamic.open_library(_loader.backend.library, mode)
+for name in ("_ZN3mlx4core7versionEv", "no_such_function"):
+    print(outcome(_dynamic.text_of, libmlx, name) == outcome(twin.text_of, libmlx, name))
+print(outcome(_dynamic.tell, libmlx, "no_such_function", "/") == outcome(twin.tell, libmlx, "no_such_function", "/"))
+print(_dynamic.__file__.endswith(".so"))
+"""
+    assert site.output(code).split() == ["True"] * 7
+
+
 # --- the backend ---
 
 
@@ -321,14 +356,42 @@ def test_openblas_is_not_installed(site):
 
 @linux
 def test_openblas_that_does_not_load(site):
+    """Only the first product notices."""
     site.remove("scipy_openblas32")
     library = site.folder / "scipy_openblas32/lib/libscipy_openblas.so"
     library.parent.mkdir(parents=True)
     (site.folder / "scipy_openblas32/__init__.py").touch()
     library.write_text("not a library")
-    message = warning_of(site, "\nimport mlxffi")
-    assert message.startswith(f"{SLOW}OpenBLAS cannot be loaded ({library}: ")
-    assert "; pip install --force-reinstall scipy-openblas32 " in message
+    result = site.python("-c", f"import mlxffi\n{PRODUCT}\nprint(product(mlxffi.lib, mlxffi.ffi), bridge_calls())")
+    assert result.stdout == "64.0 0\n"
+    assert result.stderr.startswith(f"mlxffi: {SLOW}OpenBLAS cannot be loaded ({library}: ")
+    assert "; pip install --force-reinstall scipy-openblas32 " in result.stderr
+    assert "OpenBLAS cannot be loaded" in site.python("-m", "mlxffi", "doctor").stdout
+
+
+@linux
+def test_openblas_is_loaded_by_the_first_product(site):
+    loaded = "'openblas' in open('/proc/self/maps').read()"
+    code = f"import mlxffi.core\nprint({loaded})\na = mlxffi.core.ones((64, 64))\nprint((a @ a)[0, 0].item(), {loaded})"
+    assert site.output(code).split() == ["False", "64.0", "True"]
+
+
+@linux
+def test_threads_that_make_the_first_products_together(site):
+    code = """
+import threading, mlxffi.core as mx
+start, found = threading.Barrier(8), []
+def work():
+    with mx.stream(mx.new_stream(mx.cpu)):
+        a = mx.full((64, 64), 2.0)
+        start.wait()
+        found.append((a @ a)[0, 0].item())
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(found == [256.0] * 8)
+"""
+    assert site.output(code) == "True"
 
 
 @linux

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "mlxffi"
 # one). An arrow goes to the same floor or a lower one; among those of one floor, and in a room without floors, there is
 # no circle.
 GROUND = [
-    "native _build_info _native _abi _mlxc _graph _backend _errors",
+    "native _build_info _dynamic _native _abi _mlxc _graph _backend _errors",
     "_live _loader _process _elements _exporters _files _pickles _sharing",
 ]
 BINDING = [
@@ -61,7 +61,7 @@ FLOORS = {
         "__main__",
         "__init__",
     ],
-    "native": ["blas", "kernels", "abi dlpack", "cffi python trace"],
+    "native": ["blas dynamic", "kernels", "abi dlpack", "cffi python trace"],
     "native/python": [
         "configuration errors free_threads native",
         "objects",

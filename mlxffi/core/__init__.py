@@ -7,8 +7,6 @@ Here are names only; the modules of this package say what they mean. mlx.core it
 
 from __future__ import annotations
 
-import math as _math
-
 from . import _configuration as _configuration  # isort: skip
 from . import cuda as cuda
 from . import distributed as distributed
@@ -38,12 +36,12 @@ from .generated.ops import *
 # The version of MLX whose mlx.core this stands for.
 __version__ = "0.32.4"
 
-e: float = _math.e
+e: float = 2.718281828459045
 euler_gamma: float = 0.5772156649015329
-inf: float = _math.inf
-nan: float = _math.nan
+inf: float = float("inf")
+nan: float = float("nan")
 newaxis: None = None
-pi: float = _math.pi
+pi: float = 3.141592653589793
 matrix_norm = linalg.norm
 
 # Operations under their other names.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from .. import _live, _loader
 
-__all__ = ["abi", "native", "operation", "signature"]
+__all__ = ["abi", "native", "operation", "operations", "signature"]
 
 _loader.load()
 try:
@@ -49,10 +49,11 @@ def _operation(name: str, function: Any, read_as: Any, reads: bool, converts: bo
     """An operation: C may read arguments as they lie, and convert all others; else the function is called."""
     code, given = read_as.__code__, read_as.__defaults__ or ()
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    optional = names[code.co_argcount - len(given) : code.co_argcount]
-    defaults = dict(zip(optional, given, strict=True)) | (read_as.__kwdefaults__ or {})
+    by_name = read_as.__kwdefaults__ or {}
+    required = (...,) * (code.co_argcount - len(given))
+    defaults = required + given + tuple(by_name.get(name, ...) for name in names[code.co_argcount :])
     counts = code.co_posonlyargcount, code.co_argcount
-    return native.operation(name, function, names, defaults, *counts, reads, converts)
+    return native.operation(name, function, ",".join(names), defaults, *counts, reads, converts)
 
 
 def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[[Function], Function]:
@@ -78,3 +79,21 @@ def signature(name: str) -> Callable[[Function], Function]:
       name: of the row that says how.
     """
     return lambda function: _operation(name, function, function, ROWS, True)
+
+
+def operations(module: str, rows: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """The operations of a generated module.
+
+    Their signatures and documentation are those of the functions in the module of that name in `documented`, which
+    takes memory and time, and is loaded when somebody asks for these.
+
+    Args:
+      module: its name.
+      rows: by name the row, the parameters between commas, their defaults (`...` for none), how many are
+        positional-only, and how many positional.
+    """
+    documented = module.replace(".generated.", ".generated.documented.")
+    return {
+        name: native.operation(row, (documented, name, module), parameters, defaults, first, positional, ROWS, True)
+        for name, (row, parameters, defaults, first, positional) in rows.items()
+    }

@@ -1,4 +1,4 @@
-"""The regular functions of mlxffi.core: mlxffi/core/generated/*.py.
+"""The regular functions of mlxffi.core: mlxffi/core/generated/*.py, and in `documented` what is loaded on demand.
 
 A row's `core` is the signature of mlx.core's function as its stub has it, without types:
 
@@ -31,7 +31,7 @@ from .docstrings import Docstring, about_parameter, errors_of, rest_of, result_o
 from .table import Function, Header, Param, functions
 
 WIDTH = 120
-BODIES = '# All else is C (see _binding.signature).\n# mypy: disable-error-code="empty-body"'
+BODIES = '# All else is C (see _binding.operations).\n# mypy: disable-error-code="empty-body"'
 MODULES = ("ops", "linalg", "fast", "fft", "random", "distributed", "device", "memory", "metal", "cuda")
 # By C type of a parameter: what Python takes.
 ANNOTATIONS = {
@@ -61,7 +61,6 @@ TYPES = {
     "_dtype": ("Dtype",), "distributed": ("Group",),
 }  # fmt: skip
 DTYPES = ("bfloat16", "float32", "int32")
-FROM = {"_binding": ("signature",), "_dtype": DTYPES}
 
 
 @dataclass
@@ -80,18 +79,35 @@ class Given:
 def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     """The text of every generated module of mlxffi.core, by file name."""
     rows = {function.name: function for function in functions(headers)}
-    texts = {"__init__.py": f'"""The regular functions of mlxffi.core.\n\n{banner}\n"""\n'}
+    above = f"{banner}\n"
+    texts = {
+        "__init__.py": f'"""The regular functions of mlxffi.core.\n\n{above}"""\n',
+        "documented/__init__.py": f'"""Their signatures and documentation.\n\n{above}"""\n',
+    }
     for name in MODULES:
         made = [CoreFunction(row, rows) for row in rows.values() if row.core and row.header == name]
-        texts[f"{name}.py"] = _module(name, made, banner)
+        texts[f"{name}.py"] = _operations(name, made, banner)
+        texts[f"documented/{name}.py"] = _documented(name, made, banner)
     return texts
 
 
-def _module(name: str, made: list[CoreFunction], banner: str) -> str:
-    body = "\n\n\n".join(function.text() for function in made)
+def _operations(name: str, made: list[CoreFunction], banner: str) -> str:
     about = f'"""The regular functions of mlxffi.core over mlx/c/{name}.h.\n\n{banner}\n"""'
+    rows = "".join(f"\n        {function.entry()}" for function in made)
+    imports = "\n".join(["from .._binding import operations", *_imported({"_dtype": DTYPES}, rows, "..")])
+    checked = f"TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from .documented.{name} import *"
+    calls = f"    made = operations(__name__, {{{rows}\n    }})  # fmt: skip"
+    otherwise = f"else:\n{calls}\n    globals().update(made)\n    __all__ = list(made)"
+    unchecked = "E501, F403" if max(map(len, calls.splitlines())) > WIDTH else "F403"
+    return f"{about}\n\n# ruff: noqa: {unchecked}\n\n{imports}\n\n{checked}\n{otherwise}\n"
+
+
+def _documented(name: str, made: list[CoreFunction], banner: str) -> str:
+    body = "\n\n\n".join(function.text() for function in made)
+    about = f'"""Signatures and documentation of the regular functions over mlx/c/{name}.h.\n\n{banner}\n"""'
     head = f"{about}\n\n{BODIES}\n\nfrom __future__ import annotations"
-    return f"{head}\n\n{_imports(body)}\n\n{_all(made)}\n\n\n{body}\n"
+    parts = [head, _imports(body), f"{_all(made)}\n\n\n{body}"]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _all(made: list[CoreFunction]) -> str:
@@ -107,20 +123,20 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _imports(body: str) -> str:
     code = re.sub(r'""".*?"""', "", body, flags=re.DOTALL)
-    typing = "\n".join(f"    {line}" for line in _imported(TYPES, code))
-    first = "from collections.abc import Sequence\n" if "Sequence[" in code else ""
+    typing = "\n".join(f"    {line}" for line in _imported(TYPES, code, "..."))
+    first = "from collections.abc import Sequence" if "Sequence[" in code else ""
     names = [name for name in ("Any", "Literal") if re.search(rf"\b{name}\b", code)]
     above = f"    from typing import {', '.join(names)}\n\n" if names else ""
-    checked = f"\n\nTYPE_CHECKING = False\nif TYPE_CHECKING:\n{above}{typing}" if typing else ""
-    return f"{first}\n" * bool(first) + "\n".join(_imported(FROM, code)) + checked
+    checked = f"TYPE_CHECKING = False\nif TYPE_CHECKING:\n{above}{typing}" if typing else ""
+    return "\n\n".join(filter(None, [first, "\n".join(_imported({"_dtype": DTYPES}, code, "...")), checked]))
 
 
-def _imported(names: Mapping[str, tuple[str, ...]], code: str) -> list[str]:
-    """Lines that import those of the names that are in the code."""
+def _imported(names: Mapping[str, tuple[str, ...]], code: str, above: str) -> list[str]:
+    """Lines that import those of the names that are in the code, from modules above."""
     lines = []
     for module, candidates in names.items():
         found = [name for name in candidates if re.search(rf"(?<![\w.\"]){name}\b", code)]
-        lines += [f"from ..{module} import {', '.join(found)}"] if found else []
+        lines += [f"from {above}{module} import {', '.join(found)}"] if found else []
     return lines
 
 
@@ -149,9 +165,20 @@ class CoreFunction:
                 return name, next(found, None)
         return "", None
 
+    def entry(self) -> str:
+        """Its line among the operations of a module."""
+        given = self.arguments
+        rest = given.vararg.arg if given.vararg else ""
+        read = [one for one in self.given.values() if one.name != rest]
+        defaults = "".join(f"{'()' if one.default == '[]' else one.default or '...'}, " for one in read).rstrip()
+        counts = f"{len(given.posonlyargs)}, {len(given.posonlyargs) + len(given.args)}"
+        parameters = ",".join(one.name for one in read)
+        row = self.row.name.removeprefix("mlx_")
+        return f'"{self.name}": ("{row}", "{parameters}", ({defaults}), {counts}),'
+
     def text(self) -> str:
-        name = self.row.name.removeprefix("mlx_")
-        return "\n".join([f'@signature("{name}")', self._head(), self._doc()])
+        """The function that has its signature and its documentation."""
+        return "\n".join([self._head(), self._doc()])
 
     def _doc(self) -> str:
         sentence, told = self._told()

@@ -2,8 +2,9 @@
  *
  * MLX's Linux wheels link Netlib's reference BLAS. libmlxc names this library before libmlx, so the dynamic linker finds
  * its symbols first; each calls OpenBLAS's function of the same arguments (scipy-openblas32 puts `scipy_` in front).
- * Where OpenBLAS is not to be had, or MLXFFI_BLAS=reference asks for it, they call that of the next library that has the
- * symbol: the one that libmlx brings.
+ * Where OpenBLAS is not to be had, or MLXFFI_BLAS=reference asks for it, they call that of the BLAS that libmlx brings.
+ *
+ * The first call loads OpenBLAS, which takes longer than all else of an import, and a megabyte.
  *
  * A process may exit while MLX's threads compute, and OpenBLAS's destructors unmap what its functions write to. So exit
  * waits for the calls that are in OpenBLAS, and later ones never begin.
@@ -29,6 +30,7 @@ mlxffi_sgemm mlxffi_target_sgemm;
 int (*mlxffi_openblas_get_threads)(void);
 void (*mlxffi_openblas_set_threads)(int count);
 static unsigned long *counter = &other_calls;
+static pthread_once_t connected = PTHREAD_ONCE_INIT;
 
 /* nm -D --undefined-only libmlx.so lists these, cblas_dgemm and cblas_sgemm (sgemm.c); a symbol missing here stays with the
  * reference BLAS. */
@@ -61,8 +63,9 @@ static unsigned long *counter = &other_calls;
 static long in_openblas;
 static bool ending;
 
+static void connect(void);
+
 void mlxffi_blas_begin(void) {
-  __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
   __atomic_fetch_add(&in_openblas, 1, __ATOMIC_SEQ_CST);
   if (__atomic_load_n(&ending, __ATOMIC_SEQ_CST)) {
     mlxffi_blas_end();
@@ -70,6 +73,8 @@ void mlxffi_blas_begin(void) {
       pause();
     }
   }
+  pthread_once(&connected, connect);
+  __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
 void mlxffi_blas_end(void) {
@@ -121,11 +126,52 @@ static void unavailable(void) {
   abort();
 }
 
-static void *scipy(void *openblas, const char *name) {
-  char full[64];
-  snprintf(full, sizeof full, "scipy_%s", name);
-  return dlsym(openblas, full);
+static bool reference(void) {
+  const char *choice = getenv("MLXFFI_BLAS");
+  return choice && !strcmp(choice, "reference");
 }
+
+/* Where OpenBLAS lies, if somebody has told: the dynamic linker looks for it by itself only in some places. */
+static char *told_path;
+
+__attribute__((visibility("default"))) void mlxffi_blas_use(const char *path) {
+  free(told_path);
+  told_path = strdup(path);
+}
+
+static void *load_openblas(void) {
+  void *openblas = dlopen(told_path ? told_path : "libscipy_openblas.so", RTLD_NOW);
+  if (told_path && !openblas) {
+    fprintf(
+        stderr,
+        "mlxffi: matrix products on the CPU run on MLX's reference BLAS, some 30 times slower: OpenBLAS cannot be loaded (%s); "
+        "pip install --force-reinstall scipy-openblas32 (MLXFFI_BLAS=reference silences this)\n",
+        dlerror());
+  }
+  return openblas;
+}
+
+static void use(void *openblas) {
+  mlxffi_openblas_get_threads = (int (*)(void))dlsym(openblas, "scipy_openblas_get_num_threads");
+  mlxffi_openblas_set_threads = (void (*)(int))dlsym(openblas, "scipy_openblas_set_num_threads");
+  counter = &mlxffi_blas_calls;
+}
+
+static void connect(void) {
+  void *openblas = reference() ? NULL : load_openblas();
+  void *blas = openblas ? openblas : dlopen("libmlx.so", RTLD_NOW | RTLD_NOLOAD);
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", openblas ? "scipy_" : "", functions[i].name);
+    void *found = blas ? dlsym(blas, name) : NULL;
+    *functions[i].target = found ? found : (void *)unavailable;
+  }
+  if (openblas) {
+    use(openblas);
+  }
+}
+
+/* --- the end ------------------------------------------------------------ */
 
 static void finish(void) {
   __atomic_store_n(&ending, true, __ATOMIC_SEQ_CST);
@@ -139,22 +185,10 @@ static void forget_calls(void) {
   in_openblas = 0;
 }
 
-static void use(void *openblas) {
-  mlxffi_openblas_get_threads = (int (*)(void))scipy(openblas, "openblas_get_num_threads");
-  mlxffi_openblas_set_threads = (void (*)(int))scipy(openblas, "openblas_set_num_threads");
-  counter = &mlxffi_blas_calls;
-  pthread_atfork(NULL, NULL, forget_calls);
-  atexit(finish);
-}
-
-__attribute__((constructor)) static void connect(void) {
-  const char *choice = getenv("MLXFFI_BLAS");
-  void *openblas = choice && !strcmp(choice, "reference") ? NULL : dlopen("libscipy_openblas.so", RTLD_NOW);
-  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-    void *found = openblas ? scipy(openblas, functions[i].name) : dlsym(RTLD_NEXT, functions[i].name);
-    *functions[i].target = found ? found : (void *)unavailable;
-  }
-  if (openblas) {
-    use(openblas);
+/* While the library is loaded, not with the first call: that may come when the process exits. */
+__attribute__((constructor)) static void prepare(void) {
+  if (!reference()) {
+    pthread_atfork(NULL, NULL, forget_calls);
+    atexit(finish);
   }
 }

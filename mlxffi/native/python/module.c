@@ -6,7 +6,7 @@
 /* By hand, and those in generated/. */
 extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], creation_rows[],
   value_rows[], literal_rows[], update_rows[], exchange_rows[], product_rows[];
-extern const AbiRow abi_rows[], closure_rows[], exchange_functions[], literal_functions[], transform_rows[];
+extern const AbiRow closure_rows[], exchange_functions[], literal_functions[], transform_rows[];
 
 /* Those that are none of the above. */
 extern PyMethodDef array_functions[], closure_functions[], configuration_functions[], loan_functions[],
@@ -29,11 +29,6 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Array
 static bool (*const parts[])(PyObject *module) = {
   init_arrays, init_parts, init_devices, init_handles, init_contexts, init_trees, init_loans, init_closures,
 };
-
-static bool add_abi(PyObject *module) {
-  PyObject *abi = PyModule_New("mlxffi._native.abi");
-  return abi && add_rows(abi, abi_rows) && PyModule_AddObject(module, "abi", abi) == 0;
-}
 
 PyMODINIT_FUNC PyInit__native(void) {
   mlx_set_error_handler(mlxffi_ignore_errors, NULL, NULL);

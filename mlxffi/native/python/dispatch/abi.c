@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+extern const AbiRow abi_rows[]; /* in generated/ */
+
 /* A row as a function: how many parameters it has, and how many of these must be given. */
 typedef struct {
   PyMethodDef method;
@@ -32,28 +34,49 @@ static Py_ssize_t required(const char *letters) {
   return count;
 }
 
-static bool add_row(PyObject *module, const AbiRow *row, AbiFunction *place) {
-  PyMethodDef method = {row->row.name, FAST(row_called), row->parameters};
-  *place = (AbiFunction){method, row, (Py_ssize_t)strlen(row->row.letters), required(row->row.letters)};
-  PyObject *self = PyCapsule_New(place, NULL, NULL), *function = NULL;
+static bool add_row(PyObject *module, const AbiRow *row) {
+  AbiFunction *place = PyMem_Calloc(1, sizeof *place); /* as long as the process */
+  PyObject *self = place ? PyCapsule_New(place, NULL, NULL) : PyErr_NoMemory(), *function = NULL;
   if (self) {
+    PyMethodDef method = {row->row.name, FAST(row_called), row->parameters};
+    *place = (AbiFunction){method, row, (Py_ssize_t)strlen(row->row.letters), required(row->row.letters)};
     function = PyCFunction_NewEx(&place->method, self, NULL);
-    Py_DECREF(self);
   }
   bool added = function && !PyObject_SetAttrString(module, row->row.name, function);
+  Py_XDECREF(self);
   Py_XDECREF(function);
   return added;
 }
 
 bool add_rows(PyObject *module, const AbiRow *rows) {
-  size_t count = 0;
-  while (rows[count].row.name) {
-    count++;
+  while (rows->row.name && add_row(module, rows)) {
+    rows++;
   }
-  AbiFunction *functions = PyMem_Calloc(count, sizeof *functions); /* as long as the process */
-  bool added = functions || PyErr_NoMemory();
-  for (size_t i = 0; i < count && added; i++) {
-    added = add_row(module, &rows[i], &functions[i]);
+  return !rows->row.name;
+}
+
+/* --- the module of the ABI --- */
+
+static PyObject *abi;
+
+/* Its `__getattr__`: a function is made when it is first asked for, since a process uses few of them. */
+static PyObject *abi_function(PyObject *self, PyObject *name) {
+  const AbiRow *row = abi_rows;
+  while (row->row.name && PyUnicode_CompareWithASCIIString(name, row->row.name)) {
+    row++;
   }
-  return added;
+  if (!row->row.name) {
+    return PyErr_Format(PyExc_AttributeError, "the C ABI has no function %R", name);
+  }
+  return add_row(abi, row) ? PyObject_GetAttr(abi, name) : NULL;
+}
+
+static PyMethodDef abi_functions[] = {
+  {"__getattr__", abi_function, METH_O, "The function of that name."},
+  {NULL, NULL, 0, NULL},
+};
+
+bool add_abi(PyObject *module) {
+  abi = PyModule_New("mlxffi._native.abi");
+  return abi && !PyModule_AddFunctions(abi, abi_functions) && !PyModule_AddObject(module, "abi", Py_NewRef(abi));
 }

@@ -12,6 +12,8 @@ typedef struct {
 
 /* Adds functions over rows, the last of which has no name. */
 bool add_rows(PyObject *module, const AbiRow *rows);
+/* Adds `abi`, the module of all functions of the C ABI. */
+bool add_abi(PyObject *module);
 
 /* A new list of what is in a sequence; NULL, without an exception, for anything else. */
 PyObject *sequence_list(PyObject *object);

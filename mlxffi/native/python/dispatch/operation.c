@@ -16,29 +16,62 @@
 typedef PyObject *Called(PyObject *self, PyObject *const *arguments, size_t count, PyObject *names);
 
 typedef struct {
-  PyObject_HEAD
+  PyObject *name, *otherwise; /* its default, if it has one */
+} Parameter;
+
+typedef struct {
+  PyObject_VAR_HEAD
   Called *called;
   AbiRow row;
-  PyObject *function;   /* which it stands for */
+  PyObject *function;   /* which it stands for; a tuple until somebody asks for it: see `imported` */
   PyObject *joined;     /* the names of its parameters, between commas */
   bool reads, converts; /* arguments as they lie; all others, so that the function is never called */
   PyObject *weakrefs;
   int positional_only, positional, parameters; /* `parameters` without that of `*arguments` */
   bool rest;                                   /* whether there is one */
   bool has_likes, has_key;                     /* whether its row has such parameters */
-  PyObject *names[MOST_PARAMETERS], *defaults[MOST_PARAMETERS];
+  Parameter given[];
 } Operation;
 
 static char left_mark;
 PyObject *const left_to_python = (PyObject *)&left_mark;
 static PyObject *method_class;
 
+/* --- the function --- */
+
+/* The function of a name in a module, which says that it is of another one: where the operation stands. */
+static PyObject *imported(PyObject *place) {
+  PyObject *module = PyImport_Import(PyTuple_GetItem(place, 0));
+  PyObject *function = module ? PyObject_GetAttr(module, PyTuple_GetItem(place, 1)) : NULL;
+  if (function && PyObject_SetAttrString(function, "__module__", PyTuple_GetItem(place, 2))) {
+    Py_CLEAR(function);
+  }
+  Py_XDECREF(module);
+  return function;
+}
+
+/* A new reference to the function that it stands for. Of most there is nothing but a signature and a documentation: they are
+ * loaded when somebody asks for these. */
+static PyObject *function_of(Operation *self) {
+  PyObject *held = held_by((PyObject *)self, &self->function);
+  if (!PyTuple_Check(held)) {
+    return held;
+  }
+  PyObject *function = imported(held);
+  if (function) {
+    Py_DECREF(exchanged((PyObject *)self, &self->function, Py_NewRef(function)));
+  }
+  Py_DECREF(held);
+  return function;
+}
+
 /* --- calls --- */
 
 /* The call as Python makes it of arguments as they lie. */
 static PyObject *call_function(Operation *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names) {
   PyObject *positional = PyTuple_New(count), *named = names ? PyDict_New() : NULL, *result = NULL;
-  bool made = positional && (named || !names);
+  PyObject *function = function_of(self);
+  bool made = function && positional && (named || !names);
   for (Py_ssize_t i = 0; i < count && made; i++) {
     Py_INCREF(arguments[i]);
     made = PyTuple_SetItem(positional, i, arguments[i]) == 0;
@@ -47,8 +80,9 @@ static PyObject *call_function(Operation *self, PyObject *const *arguments, Py_s
     made = PyDict_SetItem(named, PyTuple_GetItem(names, i), arguments[count + i]) == 0;
   }
   if (made) {
-    result = PyObject_Call(self->function, positional, named);
+    result = PyObject_Call(function, positional, named);
   }
+  Py_XDECREF(function);
   Py_XDECREF(positional);
   Py_XDECREF(named);
   return result;
@@ -57,12 +91,12 @@ static PyObject *call_function(Operation *self, PyObject *const *arguments, Py_s
 /* The parameter of a keyword; -1 for none. Keywords in code are interned, as our names are. */
 static int parameter_of(const Operation *self, PyObject *name) {
   for (int i = self->positional_only; i < self->parameters; i++) {
-    if (self->names[i] == name) {
+    if (self->given[i].name == name) {
       return i;
     }
   }
   for (int i = self->positional_only; i < self->parameters; i++) {
-    if (!PyUnicode_Compare(self->names[i], name)) {
+    if (!PyUnicode_Compare(self->given[i].name, name)) {
       return i;
     }
   }
@@ -89,7 +123,7 @@ static bool place(const Operation *self, PyObject **places, PyObject *const *arg
     return false;
   }
   for (int i = 0; i < self->parameters; i++) {
-    places[i] = i < given ? arguments[i] : self->defaults[i];
+    places[i] = i < given ? arguments[i] : self->given[i].otherwise;
   }
   bool fit = !names || place_named(self, places, given, arguments + count, names);
   for (int i = given; i < self->parameters && fit; i++) {
@@ -168,17 +202,26 @@ static PyObject *operation_attribute(PyObject *self, PyObject *name) {
   PyObject *found = PyObject_GenericGetAttr(self, name);
   if (!found && PyErr_ExceptionMatches(PyExc_AttributeError)) {
     PyErr_Clear();
-    found = PyObject_GetAttr(((Operation *)self)->function, name);
+    PyObject *function = function_of((Operation *)self);
+    found = function ? PyObject_GetAttr(function, name) : NULL;
+    Py_XDECREF(function);
   }
   return found;
 }
 
 static PyObject *operation_attribute_of_function(PyObject *self, void *name) {
-  return PyObject_GetAttrString(((Operation *)self)->function, name);
+  PyObject *function = function_of((Operation *)self);
+  PyObject *found = function ? PyObject_GetAttrString(function, name) : NULL;
+  Py_XDECREF(function);
+  return found;
+}
+
+static PyObject *operation_wrapped(PyObject *self, void *unused) {
+  return function_of((Operation *)self);
 }
 
 static PyObject *operation_repr(PyObject *self) {
-  PyObject *name = PyObject_GetAttrString(((Operation *)self)->function, "__qualname__");
+  PyObject *name = operation_attribute_of_function(self, "__qualname__");
   PyObject *text = name ? PyUnicode_FromFormat("<operation %U>", name) : NULL;
   Py_XDECREF(name);
   return text;
@@ -186,7 +229,7 @@ static PyObject *operation_repr(PyObject *self) {
 
 /* Pickled by its name, as functions are. */
 static PyObject *operation_reduce(PyObject *self, PyObject *unused) {
-  return PyObject_GetAttrString(((Operation *)self)->function, "__qualname__");
+  return operation_attribute_of_function(self, "__qualname__");
 }
 
 static void operation_dealloc(PyObject *object) {
@@ -194,20 +237,20 @@ static void operation_dealloc(PyObject *object) {
   Py_XDECREF(self->function);
   Py_XDECREF(self->joined);
   for (int i = 0; i < self->parameters; i++) {
-    Py_XDECREF(self->names[i]);
-    Py_XDECREF(self->defaults[i]);
+    Py_XDECREF(self->given[i].name);
+    Py_XDECREF(self->given[i].otherwise);
   }
   free_object(object, self->weakrefs);
 }
 
 static PyMemberDef members[] = {
-  {"__wrapped__", T_OBJECT_EX, offsetof(Operation, function), READONLY, "The function that it stands for."},
   {"__vectorcalloffset__", T_PYSSIZET, offsetof(Operation, called), READONLY, NULL},
   {"__weaklistoffset__", T_PYSSIZET, offsetof(Operation, weakrefs), READONLY, NULL},
   {NULL, 0, 0, 0, NULL},
 };
 
 static PyGetSetDef properties[] = {
+  {"__wrapped__", operation_wrapped, NULL, "The function that it stands for.", NULL},
   {"__doc__", operation_attribute_of_function, NULL, NULL, "__doc__"},
   {"__module__", operation_attribute_of_function, NULL, NULL, "__module__"},
   {NULL, NULL, NULL, NULL, NULL},
@@ -231,7 +274,7 @@ static PyType_Slot slots[] = {
 };
 
 #define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_IMMUTABLETYPE)
-static PyType_Spec spec = {"mlxffi._native.Operation", sizeof(Operation), 0, FLAGS, slots};
+static PyType_Spec spec = {"mlxffi._native.Operation", sizeof(Operation), sizeof(Parameter), FLAGS, slots};
 static PyTypeObject *operation_class;
 
 /* --- from functions --- */
@@ -250,46 +293,69 @@ static const Row *row_named(const char *name) {
   return NULL;
 }
 
-/* The names of its parameters, those that can be left out by their names, and how many letters its row has for them. */
+/* The names of its parameters, and the defaults of those that have one. */
 static bool read_parameters(Operation *self, PyObject *names, PyObject *defaults) {
-  const char *letters = self->row.row.letters;
-  PyObject *comma = PyUnicode_FromString(",");
-  self->rest = strchr(letters, '*') != NULL;
-  self->has_likes = strchr(letters, 'l') != NULL;
-  self->has_key = strchr(letters, 'r') != NULL;
-  int count = (int)PyTuple_Size(names), read = (int)strlen(letters) - self->rest;
-  if (count != read) {
-    const char *text = "operation %s: C reads %d parameters, the function has %d";
-    PyErr_Format(PyExc_TypeError, text, self->row.row.name, read, count);
+  for (; self->parameters < (int)PyList_Size(names); self->parameters++) {
+    PyObject *name = Py_NewRef(PyList_GetItem(names, self->parameters));
+    PyObject *otherwise = PyTuple_GetItem(defaults, self->parameters);
+    if (!otherwise) {
+      return false;
+    }
+    PyUnicode_InternInPlace(&name);
+    self->given[self->parameters] = (Parameter){name, otherwise == Py_Ellipsis ? NULL : Py_NewRef(otherwise)};
   }
-  for (; !PyErr_Occurred() && self->parameters < count; self->parameters++) {
-    PyObject *name = PyTuple_GetItem(names, self->parameters);
-    self->names[self->parameters] = Py_NewRef(name);
-    self->defaults[self->parameters] = Py_XNewRef(PyDict_GetItemWithError(defaults, name));
-  }
-  self->joined = comma && !PyErr_Occurred() ? PyUnicode_Join(comma, names) : NULL;
-  self->row.parameters = self->joined ? PyUnicode_AsUTF8AndSize(self->joined, NULL) : NULL;
-  Py_XDECREF(comma);
+  self->row.parameters = PyUnicode_AsUTF8AndSize(self->joined, NULL);
   return self->row.parameters;
+}
+
+/* An operation with the names in a list, or NULL where they are not as many as C reads. */
+static Operation *allocated(const Row *row, PyObject *names) {
+  bool rest = strchr(row->letters, '*') != NULL;
+  Py_ssize_t count = PyList_Size(names), read = (Py_ssize_t)strlen(row->letters) - rest;
+  if (count != read) {
+    const char *text = "operation %s: C reads %zd parameters, the function has %zd";
+    PyErr_Format(PyExc_TypeError, text, row->name, read, count);
+    return NULL;
+  }
+  Operation *self = (Operation *)PyType_GenericAlloc(operation_class, count);
+  if (self) {
+    self->called = operation_called;
+    self->row.row = *row;
+    self->rest = rest;
+    self->has_likes = strchr(row->letters, 'l') != NULL;
+    self->has_key = strchr(row->letters, 'r') != NULL;
+  }
+  return self;
+}
+
+/* The names between commas. */
+static PyObject *apart(PyObject *joined) {
+  PyObject *comma = PyUnicode_FromString(",");
+  PyObject *names = comma ? PyUnicode_Split(joined, comma, -1) : NULL;
+  Py_XDECREF(comma);
+  if (names && !PyUnicode_GetLength(joined) && PyList_SetSlice(names, 0, 1, NULL)) {
+    Py_CLEAR(names);
+  }
+  return names;
 }
 
 static PyObject *new_operation(PyObject *module, PyObject *arguments) {
   const char *name;
-  PyObject *function, *names, *defaults;
+  PyObject *function, *joined, *defaults;
   int positional_only, positional, reads, converts;
-  if (!PyArg_ParseTuple(arguments, "sOO!O!iipp", &name, &function, &PyTuple_Type, &names, &PyDict_Type, &defaults,
-                        &positional_only, &positional, &reads, &converts)) {
+  if (!PyArg_ParseTuple(arguments, "sOUO!iipp", &name, &function, &joined, &PyTuple_Type, &defaults, &positional_only,
+                        &positional, &reads, &converts)) {
     return NULL;
   }
   const Row *row = row_named(name);
   if (!row) {
     return PyErr_Format(PyExc_ValueError, "operation %s: C has no row for it", name);
   }
-  Operation *self = (Operation *)PyType_GenericAlloc(operation_class, 0);
+  PyObject *names = apart(joined);
+  Operation *self = names ? allocated(row, names) : NULL;
   if (self) {
-    self->called = operation_called;
-    self->row.row = *row;
     self->function = Py_NewRef(function);
+    self->joined = Py_NewRef(joined);
     self->positional_only = positional_only;
     self->positional = positional;
     self->reads = reads;
@@ -298,6 +364,7 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
       Py_CLEAR(self);
     }
   }
+  Py_XDECREF(names);
   return immortal((PyObject *)self);
 }
 
