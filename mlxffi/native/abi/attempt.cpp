@@ -116,7 +116,7 @@ void Attempt::fail(const std::exception& failure) {
       met.push_back(locked(Node(), std::move(description)));
     }
   }
-  remember_told(met, failure.what());
+  remember_told(met, streams_, failure.what());
 }
 
 } // namespace mlxc

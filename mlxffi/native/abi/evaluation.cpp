@@ -180,12 +180,7 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
 // By this thread; no other one that schedules has to wait.
 bool computed_at_once(const Arrays& outputs) {
   std::unique_lock lock(scheduling, std::try_to_lock);
-  try {
-    return lock && mlxffi::compute_at_once(outputs, is_available);
-  } catch (const std::runtime_error& failure) {
-    remember_told(outputs, failure.what());
-    throw;
-  }
+  return lock && mlxffi::compute_at_once(outputs, is_available);
 }
 
 // For what waits by itself, and would be told of their failures.
@@ -284,12 +279,7 @@ bool is_available(const mx::array& array) {
     return is_computed(array);
   }
   Scheduling lock;
-  try {
-    return has_come(array);
-  } catch (const std::runtime_error& failure) {
-    remember_told({array}, failure.what());
-    return false;
-  }
+  return has_come(array);
 }
 
 void finish(mx::Stream stream) {

@@ -411,7 +411,7 @@ void remember_failure(const Arrays& outputs, mx::Stream stream, const std::strin
   });
 }
 
-void remember_told(const Arrays& outputs, const std::string& text) {
+void remember_told(const Arrays& outputs, const Streams& streams, const std::string& text) {
   if (is_of_another_thread(text)) {
     return;
   }
@@ -425,8 +425,8 @@ void remember_told(const Arrays& outputs, const std::string& text) {
       forget(event);
     }
   };
-  auto all = pending();
-  std::for_each(all.begin(), all.end(), doubt);
+  auto open = pending_where([&](auto& event) { return has(streams, event.stream()); });
+  std::for_each(open.begin(), open.end(), doubt);
   each_input(outputs, [&](const mx::array& array) {
     if (waits(array) && !failure_of(array)) {
       doubt(array.event());
@@ -438,8 +438,12 @@ bool has_come(const mx::array& array) {
   if (any_pending) {
     look_for_failures();
   }
-  bool is_open = waits(array) && (is_pending(array.event()) || failure_of(array));
-  return !is_open && array.is_available();
+  if (!waits(array)) {
+    return array.is_available();
+  }
+  auto event = array.event();
+  auto is_open = [&] { return is_pending(event) || failure_of(array) || told(event, is_reached).text; };
+  return !is_open() && array.is_available();
 }
 
 void throw_if_failed(const Arrays& arrays) {

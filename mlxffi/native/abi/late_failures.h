@@ -88,9 +88,9 @@ void finish_pending(const Arrays& arrays);
 // What a call scheduled on a stream before it threw: outputs and what they are to be computed from.
 void remember_failure(const Arrays& outputs, mx::Stream stream, const std::string& text);
 
-// The same for what a call that threw may have told of: what it used, or was pending and is reached now: where much is
-// scheduled MLX waits for streams. Under Scheduling.
-void remember_told(const Arrays& outputs, const std::string& text);
+// The same for what a call that threw may have told of: what it used, or was pending on its streams and is reached now. Under
+// Scheduling.
+void remember_told(const Arrays& outputs, const Streams& streams, const std::string& text);
 
 // Whether an array that was scheduled is computed, and not of what failed, which MLX would count as computed. Under Scheduling.
 bool has_come(const mx::array& array);
