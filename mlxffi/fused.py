@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ._arguments import as_array, handle_of, in_kind, maybe, stream_of, text
+from ._arguments import as_array, as_kind, handle_of, in_kind, kind_of, maybe, stream_of, text
 from ._ffi import graph, plain_mlxc
-from ._handles import own_array
+from ._handles import handles, own_array, take_arrays
 from .array import Array
 from .losses.reference import On
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._arguments import ArrayLike
     from .device import Stream
 
 # sqrt(8 / pi): (1 + tanh(z)) / 2 = sigmoid(2 z).
 GELU = 1.5957691216057308
 
-__all__ = ["attention", "geglu", "lora_linear", "rms_norm", "rope", "swiglu"]
+__all__ = ["attention", "geglu", "lora_linear", "paced", "rms_norm", "rope", "swiglu"]
 
 
 @in_kind
@@ -186,3 +188,25 @@ def lora_linear(
     handles = x._h, weight._h, packed._h, handle_of(offsets), a._h, b._h
     options = scale, group_size, bits, text(mode, "mode"), stream_of(stream)
     return own_array(graph.glue_fused_lora_quantized_linear(*handles, *options))
+
+
+def paced(arrays: Sequence[ArrayLike], ahead: int, *, stream: Stream | None = None) -> list[Any]:
+    """The same arrays, at which a GPU's host waits until no more than `ahead` such places are ahead of the GPU.
+
+    MLX gives memory back when the GPU has come to its last use, so it is what is ahead that takes memory. Gradients are
+    paced likewise. On a CPU nothing waits.
+
+    Args:
+      arrays: one or more, of any kind.
+      ahead: how many places, at least 1.
+
+    Returns:
+      As many arrays, in the same memory.
+
+    C: mlxffi_paced.
+    """
+    given = [as_array(item) for item in arrays]
+    if plain_mlxc:
+        return list(arrays)
+    found = take_arrays(graph.glue_fused_paced(handles(given), len(given), ahead, stream_of(stream)))
+    return [as_kind(kind_of(item), one) for item, one in zip(arrays, found, strict=True)]

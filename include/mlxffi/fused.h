@@ -179,6 +179,16 @@ int mlxffi_decoder_block(
     int first,
     const mlx_stream s);
 
+/**
+ * The same arrays, in the same memory, at which a GPU's host waits until no more than `ahead` of such places on the
+ * stream are ahead of the GPU: memory is given back when the GPU has come to its last use, so it is what is ahead that
+ * takes memory. Cotangents are paced likewise. On a CPU nothing waits.
+ *
+ * `arrays`: one or more, of any kind.
+ * `ahead`: at least 1.
+ */
+int mlxffi_paced(mlx_vector_array *res, const mlx_vector_array arrays, int ahead, const mlx_stream s);
+
 #ifdef __cplusplus
 }
 #endif

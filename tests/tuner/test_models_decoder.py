@@ -166,6 +166,22 @@ def test_gpus_compute_some_again_for_the_same_gradient(name, checkpoint, monkeyp
         np.testing.assert_allclose(np.array(found), np.array(wanted[path]), **CLOSE)
 
 
+def test_only_gpus_hosts_are_kept_from_running_ahead(tmp_path, monkeypatch):
+    config, parameters = tiny("qwen3")
+    ids = mx.array(tokens(2, 12))
+
+    def places(**options):
+        loss = lambda parameters: decoder.logits(config, parameters, ids, **options).square().mean()  # noqa: E731
+        mx.export_to_dot(str(tmp_path / "graph.dot"), list(flatten(mx.grad(loss)(parameters)).values()))
+        return (tmp_path / "graph.dot").read_text().count('"Paced"')
+
+    assert places(training=True) == 0
+    monkeypatch.setattr(decoder, "on_cpu", lambda: False)
+    assert places() == 0
+    # Before each block and behind the last one, forward and backward.
+    assert places(training=True) == 2 * (config.num_layers + 1)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_logits_are_near_mlx_lms(name, dtype):

@@ -6,6 +6,7 @@
 #include "kernel_arguments.h"
 #include "lora.h"
 #include "numbers.h"
+#include "paced.h"
 #include "rms_norm.h"
 #include "rope.h"
 
@@ -114,5 +115,19 @@ extern "C" int mlxffi_lora_quantized_linear(
     }
     mlxffi::LinearLayer layer{base, of_groups, shifts, packing, {}, down, up, scale};
     put(res, mlxffi::lora_linear(input, layer, kernel_stream(s)));
+  });
+}
+
+extern "C" int mlxffi_paced(mlx_vector_array *res, const mlx_vector_array arrays, int ahead, const mlx_stream s) {
+  return guarded(__func__, [&] {
+    require(res);
+    auto given = get(arrays, "arrays");
+    if (given.empty()) {
+      throw BadArgument("arrays", "expected at least one, got none");
+    }
+    if (ahead < 1) {
+      throw BadArgument("ahead", "expected at least 1, got " + std::to_string(ahead));
+    }
+    put(res, mlxffi::paced(given, ahead, kernel_stream(s)));
   });
 }

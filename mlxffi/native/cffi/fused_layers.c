@@ -40,6 +40,17 @@ static intptr_t glue_fused_attention(intptr_t q, intptr_t k, intptr_t v, float s
 
 #ifndef MLXFFI_PLAIN_MLXC
 
+static intptr_t glue_fused_paced(const intptr_t *arrays, size_t count, int ahead, intptr_t s) {
+  HOLD;
+  mlx_vector_array res = {0};
+  mlx_vector_array given = mlx_vector_array_new_data((const mlx_array *)arrays, count);
+  if (given.ctx) {
+    mlxffi_paced(&res, given, ahead, glue_stream(s));
+  }
+  mlx_vector_array_free(given);
+  return (intptr_t)res.ctx;
+}
+
 /* The handle of the array that a call puts into `res`; 0 after an error. */
 #define MAKE(call)             \
   HOLD;                        \

@@ -13,4 +13,5 @@ intptr_t glue_fused_linear_js_div_loss(intptr_t q, intptr_t head_q, intptr_t p, 
 intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s);
 intptr_t glue_fused_lora_quantized_linear(intptr_t x, intptr_t w, intptr_t scales, intptr_t biases, intptr_t a, intptr_t b, float scale, int group_size, int bits, const char *mode, intptr_t s);
 intptr_t glue_fused_decoder_block(intptr_t x, intptr_t block, intptr_t keys, intptr_t values, int first, intptr_t s);
+intptr_t glue_fused_paced(const intptr_t *arrays, size_t count, int ahead, intptr_t s);
 #endif

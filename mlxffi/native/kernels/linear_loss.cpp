@@ -1,5 +1,7 @@
 #include "linear_loss.h"
 
+#include "paced.h"
+
 namespace mlxffi {
 
 namespace {
@@ -150,7 +152,8 @@ Arrays LinearLoss::chunk(const Arrays& inputs, int begin, int end, const Arrays&
   return result;
 }
 
-// What the body makes of each chunk, by output: a chunk's logits are gone before the next one's are made.
+// What the body makes of each chunk, by output: a chunk's logits are gone before the next one's are made, on a GPU, where
+// they are taken ahead of their time, before those of the one after it.
 std::vector<Arrays> LinearLoss::over_chunks(const Arrays& inputs, const Body& body) const {
   mx::StreamContext context(where());
   int64_t most = where().device == mx::Device::cpu ? chunk_on_cpu : chunk_on_gpu;
@@ -164,6 +167,9 @@ std::vector<Arrays> LinearLoss::over_chunks(const Arrays& inputs, const Body& bo
     found.resize(last.size());
     for (size_t i = 0; i < last.size(); i++) {
       found[i].push_back(last[i]);
+    }
+    if (where().device == mx::Device::gpu) {
+      last = paced(last, 1, where());
     }
     begin = end;
   } while (begin < rows);

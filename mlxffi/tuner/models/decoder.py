@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...blocks import DecoderBlock
-from ...fused import geglu, swiglu
+from ...fused import geglu, paced, swiglu
 from ..layers import as_linear, embedding, linear, on_cpu, operand
-from ..trees import Tree
+from ..trees import Tree, taken_apart
 from .checkpointing import checkpointed
 from .config import SLIDING, DecoderConfig
 from .joined import split
@@ -115,15 +115,28 @@ def hidden(
     turns: dict[str, Positions] = {}  # blocks of a type share theirs
     masks: dict[int | None, Mask] = {}  # by window
     run = checkpointed(_block) if checkpoint and cache is None else _block
+    own = training and not on_cpu()
     for layer, node in enumerate(model["layers"]):
         window, kept = config.window(layer), cache[layer].kept if cache else 0
         if window not in masks:
             masks[window] = _mask(length, kept, window, segments)
         if (kind := config.layer_types[layer]) not in turns:
-            rope, own = _rope(config, layer), training and not on_cpu()
-            turns[kind] = rope.turns(positions, length, config.head_dim) if own else positions
+            turns[kind] = _rope(config, layer).turns(positions, length, config.head_dim) if own else positions
+        x, node = _paced(x, node) if own else (x, node)
         x = run(config, layer, node, x, turns[kind], masks[window], cache[layer] if cache else None, training)
+    x, _ = _paced(x, None) if own else (x, None)
     return _norm(config, model["norm"], x)
+
+
+# How many blocks a GPU's host may be ahead: with one, it can be late; each takes memory of its own.
+AHEAD = 2
+
+
+def _paced(x: mx.array, node: Tree) -> tuple[mx.array, Tree]:
+    """The same input and parameters of a block, which a GPU's host does not come to long before the GPU does."""
+    arrays, put_back = taken_apart((x, node))
+    found: tuple[mx.array, Tree] = put_back(paced(arrays, AHEAD))
+    return found
 
 
 def new_cache(config: DecoderConfig) -> list[KVCache]:

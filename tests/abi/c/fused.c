@@ -38,6 +38,20 @@ static void test_gated_units(void) {
   drop(gate, up, res);
 }
 
+static void test_paced(void) {
+  mlx_vector_array given = take(2, floats("1 2"), ints("3")), res = mlx_vector_array_new();
+  OK(mlxffi_paced(&res, given, 2, cpu));
+  CHECK_INT(2, mlx_vector_array_size(res));
+  IS_AT(res, 0, "2: 1 2");
+  IS_AT(res, 1, "1: 3");
+  FAILS(mlxffi_paced(&res, given, 0, cpu));
+  CHECK_HAS("`ahead`: expected at least 1", last_error);
+  mlx_vector_array nothing = mlx_vector_array_new();
+  FAILS(mlxffi_paced(&res, nothing, 1, cpu));
+  CHECK_HAS("`arrays`: expected at least one", last_error);
+  drop_vector(given, res, nothing);
+}
+
 static void test_lora_linear(void) {
   mlx_array x = floats("1 2"), weight = floats("1 0; 0 1; 1 1"), a = floats("2 1: 1 1"), b = floats("1 3: 1 0 -1");
   mlx_array rows = mlx_array_new(), res = mlx_array_new();
@@ -193,7 +207,7 @@ static void test_refused(void) {
 
 int main(void) {
   begin();
-  GROUP("values", test_rms_norm, test_rope, test_attention, test_gated_units, test_lora_linear, test_decoder_block,
+  GROUP("values", test_rms_norm, test_rope, test_attention, test_gated_units, test_paced, test_lora_linear, test_decoder_block,
         test_dtypes);
   GROUP("gradients", test_gradients, test_lora_gradients);
   GROUP("refused", test_refused);

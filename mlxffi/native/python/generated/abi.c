@@ -3246,6 +3246,12 @@ static PyObject *abi_lora_quantized_linear(Value *v) {
   return one(res);
 }
 
+static PyObject *abi_paced(Value *v) {
+  mlx_vector_array res = {0};
+  mlxffi_paced(&res, v[0].vector, (int)v[1].integer, v[2].stream);
+  return listed(res);
+}
+
 static PyObject *abi_cross_entropy(Value *v) {
   mlx_array res = {0};
   mlxffi_cross_entropy(&res, v[0].array, v[1].array, v[2].array, (mlx_optional_int){(int)v[3].integer, v[3].given}, v[4].number, (mlxffi_reduction)v[5].integer, v[6].stream);
@@ -3754,6 +3760,7 @@ const AbiRow abi_rows[] = {
   {{"geglu", "aas", abi_geglu}, "gate,up,s"},
   {{"lora_linear", "aaaafs", abi_lora_linear}, "x,weight,a,b,scale,s"},
   {{"lora_quantized_linear", "aaaAaafIIts", abi_lora_quantized_linear}, "x,w,scales,biases,a,b,scale,group_size,bits,mode,s"},
+  {{"paced", "vis", abi_paced}, "arrays,ahead,s"},
   {{"cross_entropy", "aaAIfis", abi_cross_entropy}, "logits,targets,weights,ignore_index,label_smoothing,reduction,s"},
   {{"kl_div_loss", "aafbis", abi_kl_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},
   {{"js_div_loss", "aafbis", abi_js_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},

@@ -159,6 +159,12 @@ extern "C" int mlxffi_decoder_block(mlx_vector_array *res, const mlx_array x, co
   return call.status(real(res, x, block, keys, values, first, s));
 }
 
+extern "C" int mlxffi_paced(mlx_vector_array *res, const mlx_vector_array arrays, int ahead, const mlx_stream s) {
+  static const auto real = trace::find(mlxffi_paced, "mlxffi_paced");
+  trace::Call call("mlxffi_paced", {trace::slot("res", "vector_array", res), trace::handle("arrays", "vector_array", arrays.ctx), trace::value("ahead", ahead), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, arrays, ahead, s));
+}
+
 extern "C" int mlxffi_cross_entropy(mlx_array *res, const mlx_array logits, const mlx_array targets, const mlx_array weights, mlx_optional_int ignore_index, double label_smoothing, mlxffi_reduction reduction, const mlx_stream s) {
   static const auto real = trace::find(mlxffi_cross_entropy, "mlxffi_cross_entropy");
   trace::Call call("mlxffi_cross_entropy", {trace::slot("res", "array", res), trace::handle("logits", "array", logits.ctx), trace::handle("targets", "array", targets.ctx), trace::handle("weights", "array", weights.ctx), trace::optional("ignore_index", ignore_index), trace::value("label_smoothing", label_smoothing), trace::value("reduction", reduction), trace::handle("s", "stream", s.ctx)});
