@@ -94,16 +94,68 @@ def is_taken(folder: PathLike) -> bool:
     return target.exists() and (not target.is_dir() or any(target.iterdir()))
 
 
-def require_free(argument: str, folder: PathLike) -> None:
-    """Raise FileExistsError unless the folder that an argument names is new or empty.
+def require_place(argument: str, path: PathLike) -> None:
+    """Raise OSError unless something can be written at the path that an argument names: before the work, not after it.
+
+    Args:
+      argument: its name, for the message.
+      path: what it names, which need not be there.
+
+    Raises:
+      OSError: it is empty, lies in what is no folder, or in a folder that cannot be written to.
+    """
+    if not os.fspath(path):
+        raise FileNotFoundError(f"{argument}: expected a path, got an empty one")
+    nearest = next(place for place in Path(path).absolute().parents if place.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"{argument}: expected a path in a folder, got {path}, and {nearest} is none")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(f"{argument}: expected a path in a folder that can be written to, got {path}")
+
+
+def require_folder(argument: str, folder: PathLike) -> None:
+    """Raise OSError unless the path that an argument names is a folder to write to, or can become one.
 
     Args:
       argument: its name, for the message.
       folder: what it names.
 
     Raises:
-      FileExistsError: there is something.
+      OSError: it is something else, or cannot be written to.
     """
+    require_place(argument, folder)
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise NotADirectoryError(f"{argument}: expected a folder, got {folder}, which is none")
+    if Path(folder).is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{argument}: expected a folder that can be written to, got {folder}")
+
+
+def require_other(argument: str, path: PathLike, source: PathLike) -> None:
+    """Raise FileExistsError where an argument names the very file or folder that is read.
+
+    Args:
+      argument: its name, for the message.
+      path: what it names.
+      source: what is read.
+
+    Raises:
+      FileExistsError: it is the same.
+    """
+    if Path(path).exists() and Path(path).samefile(source):
+        raise FileExistsError(f"{argument}: expected another path than that of the model, got {path}")
+
+
+def require_free(argument: str, folder: PathLike) -> None:
+    """Raise OSError unless the folder that an argument names is new or empty, and can be written to.
+
+    Args:
+      argument: its name, for the message.
+      folder: what it names.
+
+    Raises:
+      OSError: there is something, or it cannot be written to.
+    """
+    require_folder(argument, folder)
     if is_taken(folder):
         raise FileExistsError(f"{argument}: expected a new or empty folder, got one that has something in it: {folder}")
 
@@ -167,3 +219,22 @@ def read_json(path: PathLike) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ArgumentError(f"{os.fspath(path)}: expected JSON, got what cannot be read as such: {error}") from None
+
+
+def read_object(path: PathLike) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      Values by name.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is not JSON, or no object; the message names the file.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ArgumentError(f"{os.fspath(path)}: expected a JSON object, got {type(found).__name__}")
+    return found

@@ -10,6 +10,9 @@ from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
+from ..files import require_other, require_place
+from ..layers import Quantization
+from ..lora.targets import layers_of
 from ..models import Tokenizer, quantizing
 from ..models.config import text_part
 from ..models.gguf.file import SUFFIX
@@ -49,12 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Load the model, and convert it; see `Command`."""
     target = Path(arguments.mlx_path)
+    require_place("mlx_path", arguments.mlx_path)
     if target.exists() and target.suffix != SUFFIX:
         raise FileExistsError(f"mlx_path: expected a new folder, got one that is there already: {target}")
     if target.suffix == SUFFIX and arguments.quantize:
         raise ArgumentError("quantize: a GGUF file is quantized by --gguf-type")
     convert = _conversion(arguments)
     model = located(arguments.model)
+    require_other("mlx_path", target, model)
     config, _, parameters = load_parameters(model)
     dtype = arguments.dtype or config.get("torch_dtype") or text_part(config).get("dtype")
     if dtype in DTYPES:
@@ -70,8 +75,9 @@ def _conversion(arguments: argparse.Namespace) -> Callable[[Tree], Tree]:
     """What becomes of the parameters."""
     if arguments.quantize and arguments.dequantize:
         raise ArgumentError("quantize, dequantize: expected one of them, got both")
-    if not arguments.quantize and (arguments.quant_predicate or arguments.q_rule):
-        raise ArgumentError("quant_predicate, q_rule: they say how to quantize, and --quantize is missing")
+    for name in () if arguments.quantize else ("q_bits", "q_group_size", "quant_predicate", "q_rule"):
+        if getattr(arguments, name) not in (None, []):
+            raise ArgumentError(f"{name}: it says how to quantize, and --quantize is missing")
     if arguments.dequantize:
         return quantizing.dequantized_parameters
     return partial(_quantized, arguments) if arguments.quantize else lambda parameters: parameters
@@ -85,8 +91,16 @@ def _quantized(arguments: argparse.Namespace, parameters: Tree) -> Tree:
     if recipe:
         choice = quantizing.by_recipe(recipe, parameters, usual.group_size)
     else:
-        choice = quantizing.by_rules([quantizing.rule_of(text, usual) for text in rules], usual)
+        choice = quantizing.by_rules([_rule(text, usual, parameters) for text in rules], usual)
     return quantizing.quantized_parameters(parameters, choice, usual.group_size)
+
+
+def _rule(text: str, usual: Quantization, parameters: Tree) -> quantizing.Rule:
+    """A rule, which must be about something."""
+    rule = quantizing.rule_of(text, usual)
+    if not any(rule.pattern.search(path) for path, _ in layers_of(parameters)):
+        raise ArgumentError(f"q_rule: expected a pattern that is found in the path of a layer, got {text!r}")
+    return rule
 
 
 def _save(target: Path, parameters: Tree, config: Mapping[str, Any], source: Path) -> None:

@@ -15,7 +15,7 @@ from ... import compat
 from ..._errors import ArgumentError
 from .. import hub, lora
 from ..checks import MissingLibraryError, required
-from ..files import read_json
+from ..files import read_object
 from ..layers import Survival
 from ..lora.adapter import is_in
 from ..lora.formats import added_tokens
@@ -162,9 +162,9 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
         if engine == "mlx_lm":
             raise ArgumentError(f"model: mlx_lm's engine expected a folder with config.json, got a GGUF file: {folder}")
         return OwnBase(folder)
-    config = read_json(folder / "config.json")
-    if engine == "mlx_lm" or (engine == "auto" and not _is_ours(config) and importlib.util.find_spec("mlx_lm")):
-        return MlxLmBase(folder, trust_remote_code)
+    refusal = "" if engine == "mlx_lm" else _refusal(read_object(folder / "config.json"))
+    if engine == "mlx_lm" or (engine == "auto" and refusal and importlib.util.find_spec("mlx_lm")):
+        return MlxLmBase(folder, trust_remote_code, refusal)
     return OwnBase(folder)
 
 
@@ -195,12 +195,13 @@ def located(path: str | None, trust_remote_code: bool = False, weights: bool = T
     return hub.model_folder(repo, weights)
 
 
-def _is_ours(config: Any) -> bool:
+def _refusal(config: Mapping[str, Any]) -> str:
+    """Why our own decoder cannot run a model; "" where it can."""
     try:
         DecoderConfig.from_dict(config)
-    except ArgumentError:
-        return False
-    return True
+    except ArgumentError as error:
+        return str(error)
+    return ""
 
 
 class OwnBase:
@@ -289,9 +290,13 @@ class MlxLmBase:
     Args:
       folder: of the model.
       trust_remote_code: whether the tokenizer may run code that is in the folder.
+      refusal: why our own decoder cannot run it, if it was asked.
+
+    Raises:
+      ValueError: mlx_lm cannot load it.
     """
 
-    def __init__(self, folder: Path, trust_remote_code: bool):
+    def __init__(self, folder: Path, trust_remote_code: bool, refusal: str = ""):
         if not importlib.util.find_spec("mlx_lm"):
             raise MissingLibraryError("this needs mlx_lm, which is not installed: pip install 'mlxffi[lm]'")
         compat.install()
@@ -299,9 +304,13 @@ class MlxLmBase:
 
         load = required("mlx_lm", "lm").load
         options = {"tokenizer_config": {"trust_remote_code": trust_remote_code}}
-        self.module, self.tokenizer = load(str(folder), **options)
+        try:
+            self.module, self.tokenizer = load(str(folder), **options)
+        except Exception as error:  # of whatever class: it is not ours
+            also = f"; our own decoder cannot either: {refusal}" if refusal else ""
+            raise ArgumentError(f"model: mlx_lm cannot load {folder}: {type(error).__name__}: {error}{also}") from error
         self._adapters, self._folder = modules, folder
-        self._config: Mapping[str, Any] = read_json(folder / "config.json")
+        self._config: Mapping[str, Any] = read_object(folder / "config.json")
         self.vocabulary = int(self._config.get("vocab_size", 0))
 
     def add_tokens(self, tokens: Sequence[str]) -> dict[str, tuple[int, ...]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import lora
-from ..files import read_json, require_free
+from ..files import read_object, require_folder, require_free, require_other, require_place
 from ..lora.formats import added_tokens
 from ..models.gguf.blocks import SIZES
 from ..models.gguf.file import is_gguf
@@ -53,31 +53,38 @@ def add_gguf_type(parser: argparse.ArgumentParser) -> None:
     )
 
 
+# What an adapter or a model is exported to.
+PLACES = {"export_gguf_lora": require_place, "export_gguf": require_place, "export_peft": require_folder}
+
+
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Load the model and the adapter; see `Command`."""
     path = Path(arguments.adapter_path)
+    for name, require in PLACES.items():
+        if getattr(arguments, name) is not None:
+            require(name, getattr(arguments, name))
     if arguments.export_gguf_lora:
         adapter = lora.read_adapter(path)
         require_exportable(adapter)
         _, architecture, _ = load_parameters(located(arguments.model))
         return partial(_write, lambda file: export_adapter(file, adapter, architecture), arguments.export_gguf_lora)
     if arguments.export_gguf:
+        require_other("export_gguf", arguments.export_gguf, located(arguments.model))
         fused = load_base(arguments.model, arguments.engine, arguments.trust_remote_code).fused(path, True)
         return partial(_export_gguf, fused, arguments.export_gguf, arguments.gguf_type)
     if arguments.export_peft:
         found = located(arguments.model, weights=False)
-        config = load_parameters(found)[0] if is_gguf(found) else read_json(found / "config.json")
+        config = load_parameters(found)[0] if is_gguf(found) else read_object(found / "config.json")
         return partial(_export, path, lora.read_adapter(path), arguments, _is_tied(config))
     target = Path(arguments.save_path)
-    require_free("save_path", target)
+    require_free("save_path", arguments.save_path)
     base = load_base(arguments.model, arguments.engine, arguments.trust_remote_code)
     return partial(_fuse, base.fused(path, arguments.dequantize), target)
 
 
-def _is_tied(config: Any) -> bool:
+def _is_tied(config: Mapping[str, Any]) -> bool:
     """Whether by a config.json the embedding is the output layer, too; a family may mean it where nothing is said."""
-    about = config if isinstance(config, dict) else {}
-    return bool(about.get("tie_word_embeddings", str(about.get("model_type")).startswith("gemma")))
+    return bool(config.get("tie_word_embeddings", str(config.get("model_type")).startswith("gemma")))
 
 
 def _fuse(fused: Fused, target: Path) -> None:

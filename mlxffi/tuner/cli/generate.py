@@ -79,7 +79,11 @@ def load(arguments: argparse.Namespace) -> tuple[Base, Model]:
       ValueError: a file is not as it should be.
     """
     base = load_base(arguments.model, arguments.engine, arguments.trust_remote_code)
-    return base, base.with_trained(Path(arguments.adapter_path)) if arguments.adapter_path else base.plain()
+    if arguments.adapter_path is None:
+        return base, base.plain()
+    if not arguments.adapter_path:
+        raise ArgumentError("adapter_path: expected the folder of an adapter, got an empty path")
+    return base, base.with_trained(Path(arguments.adapter_path))
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -129,6 +133,8 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     if arguments.prompts and arguments.prompt != "-":
         raise ArgumentError("prompt, prompts: expected one of them, got both")
     base, model = load(arguments)
+    if arguments.system_prompt and (arguments.ignore_chat_template or not base.tokenizer.has_chat_template):
+        raise ArgumentError("system_prompt: expected with a chat template, got it without one")
     found = list(_prompts(arguments, base.tokenizer))
     for prompt in found:
         require_ids(prompt.tokens, model.vocab_size)

@@ -17,12 +17,13 @@ from .. import lora
 from ..datasets import Batches, CacheDataset, DatasetConfig, Source, Splits, iterate_batches, load_dataset, sources_of
 from ..datasets.sources import FEATURES, source_of_mlx_lm
 from ..distributed import World
+from ..files import require_folder
 from ..lora import peft
 from ..lora.config import PEFT_NAMES, from_mlx_lm
 from ..lora.formats import added_tokens
 from ..lora.targets import matches
 from ..losses import DistillationLoss, default_loss
-from ..optimizers import Optimizer, by_name, lora_plus
+from ..optimizers import BY_NAME, Optimizer, by_name, lora_plus
 from ..preferences import BY_NAME as PREFERENCES
 from ..preferences import PreferenceLoss
 from ..schedules import Schedule, build_schedule
@@ -153,14 +154,31 @@ def _require_sense(job: Job, training: TrainingArgs) -> None:
     preference_options(job)
     if job.loss != "cross_entropy":
         _require_alone(job, training)
+    if job.distill_from is None:
+        _require_no_distillation(job)
+    _require_places(job)
+    if job.report_to:
+        require_trackers(job.report_to)
+
+
+def _require_places(job: Job) -> None:
+    """Raise where a run cannot begin as it is to, or cannot write to where it is to."""
     if job.resume_adapter_file and job.fine_tune_type != "full" and lora_config(job).init_lora_weights is not True:
         raise ArgumentError("resume_adapter_file, init_lora_weights: expected one of them, got both")
     if job.resume and job.resume_adapter_file:
         raise ArgumentError("resume, resume_adapter_file: expected one of them, got both")
     if job.resume and not Path(job.adapter_path, STATE_FILE).is_file():
         raise FileNotFoundError(f"resume: expected {STATE_FILE} of a run in {job.adapter_path}, found none")
-    if job.report_to:
-        require_trackers(job.report_to)
+    if job.train and not job.find_lr:
+        require_folder("adapter_path", job.adapter_path)
+
+
+def _require_no_distillation(job: Job) -> None:
+    """Raise where something is said of a teacher that there is not."""
+    usual = {entry.name: entry.default for entry in fields(Job) if entry.name.startswith("distill_")}
+    said = next((name for name, value in usual.items() if getattr(job, name) != value), None)
+    if said is not None:
+        raise ArgumentError(f"{said}: expected with distill_from, got it without")
 
 
 def _require_adapter_for_tokens(job: Job) -> None:
@@ -225,6 +243,9 @@ def optimizer_of(job: Job, schedule: Schedule | None = None) -> Optimizer:
     """The optimizer with its learning rate or schedule, or with another schedule."""
     stated = job.learning_rate if job.lr_schedule is None else build_schedule(job.lr_schedule)
     rate = stated if schedule is None else schedule
+    unknown = sorted(str(name) for name in job.optimizer_config if name not in BY_NAME)
+    if unknown:
+        raise ArgumentError(f"optimizer_config: expected arguments by {', '.join(BY_NAME)}, got {', '.join(unknown)}")
     options = job.optimizer_config.get(job.optimizer) or {}
     if not isinstance(options, Mapping) or "learning_rate" in options:
         raise ArgumentError(

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Read the adapters and merge them; see `Command`."""
     target = Path(arguments.save_path)
-    require_free("save_path", target)
+    require_free("save_path", arguments.save_path)
     parts = [_part(text) for text in arguments.adapters]
     adapters, weights = [lora.read_adapter(path) for path, _ in parts], [weight for _, weight in parts]
     merged = lora.merge(adapters, weights, arguments.method, density=arguments.density, rank=arguments.rank)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..files import require_place
 from ..trainer.metrics import METRICS_FILE, plot_losses, read_metrics
 
 # What a line of metrics.jsonl calls the columns; those of preferences only where a line has them.
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Read the metrics; see `Command`."""
+    if arguments.plot is not None:
+        require_place("plot", arguments.plot)
     path = Path(arguments.adapter_path, METRICS_FILE)
     return partial(_show, read_metrics(path), path, arguments.plot)
 

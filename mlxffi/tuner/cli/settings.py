@@ -294,7 +294,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "Sources": _sources,
     "Minutes": _minutes,
     "bool": lambda value: value if isinstance(value, bool) else UNREADABLE,
-    "str": lambda value: value if isinstance(value, str) else UNREADABLE,
+    "str": lambda value: value if isinstance(value, str) and "\0" not in value else UNREADABLE,
     "list[str]": lambda value: value if _is_names(value) else UNREADABLE,
     "dict[str, Any]": lambda value: value if isinstance(value, dict) else UNREADABLE,
 }

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ..._errors import ArgumentError
 from .. import hub
 from ..checks import required
+from ..files import read_text
 from .readers import DECOMPRESSORS, READERS
 
 # The files of each split.
@@ -161,7 +162,7 @@ def _of_split(paths: list[PurePosixPath], words: tuple[str, ...]) -> list[str]:
 
 def _told(readme: Path | None, names: Sequence[str]) -> dict[str, Files]:
     """The files of each split of each subset by the head of a README; {} where it says nothing of them."""
-    text = readme.read_text(encoding="utf-8") if readme is not None else ""
+    text = read_text(readme) if readme is not None else ""
     match = re.match(r"---\s*\n(.*?)\n---", text, re.S)
     if match is None:
         return {}

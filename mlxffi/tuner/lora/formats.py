@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ... import core as mx
 from ..._errors import ArgumentError, Error
-from ..files import PathLike, read_json
+from ..files import PathLike, read_object
 from . import peft
 from .beside import NOTHING, Beside
 from .config import LoRAConfig, from_mlx_lm
@@ -136,10 +136,7 @@ def _regular(path: Path, most: int) -> Path:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    found = read_json(_regular(path, MAX_CONFIG_BYTES))
-    if not isinstance(found, dict):
-        raise ArgumentError(f"{path}: expected a JSON object, got {type(found).__name__}")
-    return found
+    return read_object(_regular(path, MAX_CONFIG_BYTES))
 
 
 def _writer(path: Path, settings: Mapping[str, Any]) -> str:

@@ -64,13 +64,14 @@ def merge(
     for update in updates:
         for path, factors in update.items():
             by_layer.setdefault(path, []).append(factors)
-    wanted = rank or max(sum(down.shape[-1] for down, _ in found) for found in by_layer.values())
+    most = max(sum(down.shape[-1] for down, _ in found) for found in by_layer.values())
+    wanted = most if rank is None else checks.count("merge", "rank", rank, 1)
     made: dict[str, mx.array] = {}
     kept = total = 0.0
     for path, found in by_layer.items():
         _require_shapes(path, found)
         whole = _ties(found, density) if method == "ties" else _beside(found)
-        factors, squares = _of_rank(whole, checks.count("merge", "rank", wanted, 1))
+        factors, squares = _of_rank(whole, wanted)
         kind: Kind = "switch" if whole[0].ndim == 3 else "embedding" if is_embedding(path) else "linear"
         made |= {f"{path}.{name}": item for name, item in named(kind, factors).items()}
         kept, total = kept + squares[0], total + squares[1]

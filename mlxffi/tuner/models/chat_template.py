@@ -34,10 +34,10 @@ def rendered(template: str, variables: Mapping[str, Any]) -> tuple[str, list[tup
     Raises:
       ValueError: the template is wrong, or refuses the messages; the message has its reason.
     """
-    jinja2 = required("jinja2", "tune")
+    required("jinja2", "tune")
     try:
         text: str = _compiled(template).render(**variables)
-    except (jinja2.TemplateError, TypeError) as error:
+    except Exception as error:  # of whatever class: a template is somebody else's program
         raise ArgumentError(f"chat template: {error}") from error
     first, *parts = text.split(MARK)
     borders = list(accumulate(map(len, parts), initial=len(first)))

@@ -16,7 +16,7 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from ..files import PathLike, is_taken, read_json, write_arrays, write_json
+from ..files import PathLike, is_taken, read_object, write_arrays, write_json
 from ..layers import dims
 from ..lora import formats
 from ..lora.targets import OUTPUT_LAYER
@@ -129,9 +129,7 @@ def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: expected a folder with a model, found none")
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict):
-        raise ArgumentError(f"{folder / 'config.json'}: expected a JSON object, got {type(config).__name__}")
+    config = read_object(folder / "config.json")
     architecture = DecoderConfig.from_dict(config)
     arrays = read_arrays(folder)
     if text_part(config).get("tie_word_embeddings") is None:

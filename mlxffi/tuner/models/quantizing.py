@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
+from .. import checks
 from ..layers import Node, Quantization, dequantized, dims, is_quantized, quantized
 from ..lora.adapter import map_layers
 from ..lora.targets import layers_of
@@ -46,12 +47,13 @@ def scheme_of(mode: str = "affine", group_size: int | None = None, bits: int | N
       The way.
 
     Raises:
-      ValueError: there is no such mode.
+      ValueError: there is no such mode, or a number is no int of at least 1.
     """
     if mode not in DEFAULTS:
         raise ArgumentError(f"[scheme_of] mode: expected one of {', '.join(DEFAULTS)}, got {mode!r}")
     usual_group, usual_bits = DEFAULTS[mode]
-    return Quantization(group_size or usual_group, bits or usual_bits, mode)
+    group = usual_group if group_size is None else checks.count("scheme_of", "group_size", group_size, 1)
+    return Quantization(group, usual_bits if bits is None else checks.count("scheme_of", "bits", bits, 1), mode)
 
 
 def rule_of(text: str, usual: Quantization) -> Rule:
@@ -136,7 +138,14 @@ def quantized_parameters(parameters: Tree, choice: Choice, group_size: int) -> T
 
     Returns:
       A new tree; layers that are quantized already stay as they are.
+
+    Raises:
+      ValueError: there is no layer that can be quantized so, or the choice is one that MLX does not have.
     """
+    widths = {dims(node)[-1] for _, node in layers_of(parameters)}
+    if all(width % group_size for width in widths):
+        found = ", ".join(map(str, sorted(widths)))
+        raise ArgumentError(f"group_size: expected one that divides the width of a layer ({found}), got {group_size}")
 
     def made(path: str, node: Node) -> Node:
         scheme = None if is_quantized(node) or dims(node)[-1] % group_size else choice(path)

@@ -48,6 +48,8 @@ class Options:
     def __post_init__(self) -> None:
         for name, least in (("max_tokens", 1), ("top_k", 0), ("repetition_context_size", 1)):
             checks.count("generate", name, getattr(self, name), least)
+        if checks.count("generate", "seed", self.seed, 0) >= 2**64:
+            raise ArgumentError(f"[generate] seed: expected an int below 2**64, got {self.seed}")
         checks.non_negative("generate", "temperature", self.temperature)
         checks.share("generate", "top_p", self.top_p)
         checks.unit("generate", "min_p", self.min_p)

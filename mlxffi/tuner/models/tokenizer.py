@@ -10,7 +10,7 @@ from typing import Any
 from ..._errors import ArgumentError
 from ..checks import required
 from ..datasets.fields import require_characters
-from ..files import PathLike, read_json, write_json
+from ..files import PathLike, read_object, read_text, write_json
 from . import chat_template
 from .gguf.file import is_gguf
 from .gguf.tokenizer import tokenizer_parts
@@ -291,12 +291,7 @@ class TextStream:
 
 def _optional_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, {} where there is none."""
-    if not path.exists():
-        return {}
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise ArgumentError(f"{path}: expected a JSON object, got {type(found).__name__}")
-    return found
+    return read_object(path) if path.exists() else {}
 
 
 def _backend(folder: Path, about: Mapping[str, Any]) -> Any:
@@ -328,11 +323,17 @@ def _templates(folder: Path, about: Mapping[str, Any]) -> dict[str, str]:
     stated = about.get("chat_template") or {}
     found = {"default": stated} if isinstance(stated, str) else {}
     if isinstance(stated, list):
-        found = {item["name"]: item["template"] for item in stated}
+        try:
+            found = {str(item["name"]): str(item["template"]) for item in stated}
+        except (KeyError, TypeError):
+            raise ArgumentError(
+                f"{folder / 'tokenizer_config.json'}: chat_template: expected a text, or objects with name and "
+                f"template, got {stated!r}"
+            ) from None
     files = {path.stem: path for path in sorted(folder.glob("additional_chat_templates/*.jinja"))}
     if (folder / "chat_template.jinja").is_file():
         files["default"] = folder / "chat_template.jinja"
-    return found | {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+    return found | {name: read_text(path) for name, path in files.items()}
 
 
 def _eos_ids(folder: Path) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
 from ..checks import required
-from ..files import read_json
+from ..files import read_json, read_text
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 # Models pad their vocabulary; an id that is farther off is no token's.
@@ -367,7 +367,7 @@ def _from_pair(folder: Path, about: Mapping[str, Any], added: Added) -> Any:
     texts = sorted(ids, key=ids.get) if _are_ids(ids) else []
     if [ids[text] for text in texts] != list(range(len(texts))) or not texts:
         raise ArgumentError(f"{folder / 'vocab.json'}: expected ids from 0 on by token, each once")
-    lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+    lines = read_text(folder / "merges.txt").split("\n")
     merges = [line.rstrip("\r") for line in lines if line.strip() and not line.startswith("#version")]
     tokens = _with_added(Tokens(texts, [Kind.NORMAL] * len(texts)), added)
     # Of the families whose tokenizers come as such a pair, Qwen's alone splits in another way than GPT-2's.

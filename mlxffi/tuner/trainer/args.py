@@ -19,7 +19,8 @@ def setting(default: Any, about: str, **more: Any) -> Any:
     Args:
       default: the default value.
       about: the help text.
-      more: `choices`, the smallest value (`least`), a bound (`above`), or `short`, a second option of the command line.
+      more: `choices`, the smallest value (`least`), bounds (`above`, `below`), or `short`, a second option of the
+        command line.
 
     Returns:
       The dataclass field.
@@ -55,7 +56,7 @@ class TrainingArgs:
     early_stop: int = setting(0, "validations without a better loss after which to stop; 0 never", least=0)
     early_stop_delta: float = setting(0.0, "by how much, in nats per token, a better loss is lower", least=0)
     save_best: bool = setting(False, "end with the parameters of the best validation instead of the last ones")
-    seed: int = setting(0, "seed of the order of records and of dropout", least=0)
+    seed: int = setting(0, "seed of the order of records and of dropout", least=0, below=2**64)
     pack: bool = setting(False, "pack several records into a row, where each sees only itself")
     compile: bool = setting(True, "trace the training step once for each width of batches and run it as one graph")
 
@@ -80,3 +81,5 @@ def _require(name: str, value: Any, kind: str, limits: Any) -> None:
         raise ArgumentError(f"{name}: expected at least {limits['least']}, got {value!r}")
     if "above" in limits and value <= limits["above"]:
         raise ArgumentError(f"{name}: expected a number above {limits['above']}, got {value!r}")
+    if "below" in limits and value >= limits["below"]:
+        raise ArgumentError(f"{name}: expected a number below {limits['below']}, got {value!r}")
