@@ -48,21 +48,6 @@ static intptr_t glue_array_adopt(void *data, const int *shape, size_t shape_num,
   return (intptr_t)mlx_array_new_data_managed_payload(data, shape, (int)shape_num, (mlx_dtype)dtype, (void *)key, &queue_key).ctx;
 }
 
-/* One vector with the arrays of two, which are freed; 0 after an error. */
-static intptr_t joined(int failed, mlx_vector_array first, mlx_vector_array second) {
-  size_t count = failed ? 0 : mlx_vector_array_size(second);
-  for (size_t i = 0; i < count && !failed; i++) {
-    mlx_array item = {0};
-    failed = mlx_vector_array_get(&item, second, i) || mlx_vector_array_append_value(first, item);
-    mlx_array_free(item);
-  }
-  mlx_vector_array_free(second);
-  if (failed) {
-    mlx_vector_array_free(first);
-  }
-  return failed ? 0 : (intptr_t)first.ctx;
-}
-
 /* --- the way into Python --- */
 
 /* Set when the interpreter shuts down: from then on no callback enters Python. */
