@@ -138,8 +138,8 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
         ffi.cdef(glue_cdef(["errors.h", "callbacks.h", "dlpack.h", "generated/calls.h"], defines))
         source = ["streams.h", "errors.c", "callbacks.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
     else:
-        ffi.cdef(glue_cdef(["extra.h", "transforms.h", "fused_layers.h", "generated/graph.h"], defines))
-        source = ["keep_gil.h", "streams.h", "extra.c", "transforms.c", "fused_layers.c", "generated/graph.c"]
+        ffi.cdef(glue_cdef(["extra.h", "transforms.h", "generated/graph.h", "generated/additions.h"], defines))
+        source = ["keep_gil.h", "streams.h", "extra.c", "transforms.c", "generated/graph.c", "generated/additions.c"]
     text = "#include <stdbool.h>\n#include <stdint.h>\n" + "".join(f'#include "{part}"\n' for part in source)
     ffi.set_source(f"mlxffi.{name}", text)
     return ffi, [(define.removeprefix("-D"), "1") for define in defines]

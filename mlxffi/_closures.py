@@ -23,7 +23,6 @@ once or many times, nested, and on any thread.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from threading import get_ident, local
 from types import TracebackType
@@ -33,7 +32,7 @@ from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
 from ._ffi import ffi, graph, last_error, lib, pointer
-from ._handles import FEW, HANDLES, own_all, own_arrays, pack_arrays, take_arrays
+from ._handles import FEW, HANDLES, own_arrays, pack_arrays, take_arrays
 from ._registry import Held, find
 
 if TYPE_CHECKING:
@@ -193,12 +192,6 @@ def _axes_of(axes: Any) -> int:
     return pointer(packed)
 
 
-def _own_each(*vectors: tuple[Any, int]) -> list[list[Array]]:
-    """The arrays of several vectors, of which either all are owned or none."""
-    arrays = iter(own_all([handle for vector, count in vectors for handle in ffi.unpack(vector, count)]))
-    return [list(itertools.islice(arrays, count)) for _, count in vectors]
-
-
 # --- the trampolines: C enters Python here (step 3) ---
 
 
@@ -222,22 +215,22 @@ def python_closure_kwargs(inputs: Any, count: int, named: int, key: int) -> int:
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
-def python_closure_custom(
-    primals: Any, primals_num: int, cotangents: Any, cotangents_num: int, outputs: Any, outputs_num: int, key: int
-) -> int:
-    """Call a user's reverse-mode rule."""
-    parts = (primals, primals_num), (cotangents, cotangents_num), (outputs, outputs_num)
-    arrays, *rest = _own_each(*parts)
-    return _packed(_gradients_of(find(key)(list(arrays), *rest), arrays), "the vjp rule")
+def python_closure_custom(inputs: Any, primals_num: int, cotangents_num: int, outputs_num: int, key: int) -> int:
+    """Call a user's reverse-mode rule: primals, cotangents and outputs in, gradients out."""
+    second = primals_num + cotangents_num
+    arrays = own_arrays(inputs, second + outputs_num)
+    result = find(key)(arrays[:primals_num], arrays[primals_num:second], arrays[second:])
+    return _packed(_gradients_of(result, arrays[:primals_num]), "the vjp rule")
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_custom_jvp(
-    primals: Any, primals_num: int, tangents: Any, tangents_num: int, argnums: Any, argnums_num: int, key: int
+    inputs: Any, primals_num: int, tangents_num: int, argnums: Any, argnums_num: int, key: int
 ) -> int:
-    """Call a user's forward-mode rule."""
-    arrays, directions = _own_each((primals, primals_num), (tangents, tangents_num))
-    return _packed(find(key)(arrays, directions, list(argnums[0:argnums_num])), "the jvp rule")
+    """Call a user's forward-mode rule: primals and tangents in, tangents out."""
+    arrays = own_arrays(inputs, primals_num + tangents_num)
+    result = find(key)(arrays[:primals_num], arrays[primals_num:], ffi.unpack(argnums, argnums_num))
+    return _packed(result, "the jvp rule")
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
@@ -246,7 +239,7 @@ def python_closure_custom_vmap(
 ) -> int:
     """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
     arrays = own_arrays(inputs, inputs_num)
-    result = find(key)(arrays, list(in_axes[0:in_axes_num]))
+    result = find(key)(arrays, ffi.unpack(in_axes, in_axes_num))
     if not isinstance(result, (list, tuple)) or len(result) != 2:
         raise TypeError(f"the vmap rule must return a pair (outputs, axes), got {type(result).__name__}")
     out_axes[0] = _axes_of(result[1])

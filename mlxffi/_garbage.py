@@ -29,7 +29,7 @@ if WAITS:
 
 # So many new arrays are looked at together, for what they own to fit into the processor's cache; or more, for each list
 # that fills the nursery.
-YOUNG, YOUNG_FOR_A_LIST = 512, 4
+YOUNG, YOUNG_FOR_A_LIST = 128, 4
 # With so many older ones all memory is collected; then with twice of those that it left.
 OLD = 1 << 17
 # With so many bytes in arrays as well.

@@ -64,17 +64,14 @@ def own_array(handle: int) -> Array:
 
 def own_arrays(buffer: Any, count: int) -> list[Any]:
     """Arrays that own the first fresh handles of a buffer; where one is 0 there was an error, which is raised."""
-    return [own_array(buffer[0])] if count == 1 else own_all(ffi.unpack(buffer, count))
-
-
-def own_all(handles: list[int]) -> list[Any]:
-    """Arrays that own fresh handles: all of them, or none."""
-    arrays: list[Any] = []
+    if count == 1:
+        return [own_array(buffer[0])]
+    fresh, arrays = ffi.unpack(buffer, count), []
     try:
-        for handle in handles:
+        for handle in fresh:
             arrays.append(own_array(handle))
     except BaseException:  # a signal's as well
-        for handle in handles[len(arrays) + 1 :]:
+        for handle in fresh[len(arrays) + 1 :]:
             graph.glue_array_free(handle)
         raise
     return arrays

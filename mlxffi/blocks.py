@@ -103,7 +103,7 @@ class DecoderBlock:
         """
         arrays = as_array(x), as_array(keys), as_array(values)
         of_x, of_keys, of_values = (array._h for array in arrays)
-        found = take_arrays(graph.glue_fused_decoder_block(of_x, self._struct.address, of_keys, of_values, first, 0))
+        found = take_arrays(graph.glue_mlxffi_decoder_block(of_x, self._struct.address, of_keys, of_values, first, 0))
         kind = kind_of(x)
         y, keys, values = (as_kind(kind, array) for array in found)
         return y, keys, values

@@ -37,7 +37,8 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
     Source: Zhang and Sennrich 2019. C: mlxffi_rms_norm.
     """
     x, weight = as_array(x), maybe(weight)
-    return own_array(graph.glue_fused_rms_norm(x._h, handle_of(weight), eps, stream_of(stream)))
+    norm = graph.glue_fast_rms_norm if plain_mlxc else graph.glue_mlxffi_rms_norm
+    return own_array(norm(x._h, handle_of(weight), eps, stream_of(stream)))
 
 
 @in_kind
@@ -71,7 +72,8 @@ def rope(
     """
     x, first, freqs = as_array(x), as_array(offset), maybe(freqs)
     options = (dims, traditional, 0.0 if base is None else base, base is not None, scale)
-    return own_array(graph.glue_fused_rope(x._h, *options, first._h, handle_of(freqs), stream_of(stream)))
+    turn = graph.glue_fast_rope_dynamic if plain_mlxc else graph.glue_mlxffi_rope
+    return own_array(turn(x._h, *options, first._h, handle_of(freqs), stream_of(stream)))
 
 
 @in_kind
@@ -100,8 +102,10 @@ def attention(
     Source: Vaswani et al. 2017; Dao 2023 for the backward pass. C: mlxffi_attention.
     """
     q, k, v, mask = as_array(q), as_array(k), as_array(v), maybe(mask)
-    options = scale, causal, handle_of(mask), stream_of(stream)
-    return own_array(graph.glue_fused_attention(q._h, k._h, v._h, *options))
+    if plain_mlxc:
+        options = scale, b"causal" if causal else b"", handle_of(mask), 0, stream_of(stream)
+        return own_array(graph.glue_fast_scaled_dot_product_attention(q._h, k._h, v._h, *options))
+    return own_array(graph.glue_mlxffi_attention(q._h, k._h, v._h, scale, causal, handle_of(mask), stream_of(stream)))
 
 
 @in_kind
@@ -120,7 +124,7 @@ def swiglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> A
     if plain_mlxc:
         ops = On(stream)
         return ops.multiply(ops.multiply(gate, ops.sigmoid(gate)), up)
-    return own_array(graph.glue_fused_swiglu(gate._h, up._h, stream_of(stream)))
+    return own_array(graph.glue_mlxffi_swiglu(gate._h, up._h, stream_of(stream)))
 
 
 @in_kind
@@ -140,7 +144,7 @@ def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Ar
         ops = On(stream)
         factor = ops.add(ops.multiply(ops.square(gate), GELU * 0.044715), GELU)
         return ops.multiply(ops.multiply(gate, ops.sigmoid(ops.multiply(gate, factor))), up)
-    return own_array(graph.glue_fused_geglu(gate._h, up._h, stream_of(stream)))
+    return own_array(graph.glue_mlxffi_geglu(gate._h, up._h, stream_of(stream)))
 
 
 @in_kind
@@ -184,10 +188,10 @@ def lora_linear(
             whole = ops.quantized_matmul(x, weight, packed, offsets, True, group_size, bits, mode)
         return ops.astype(ops.add(whole, ops.matmul(low, b)), x.dtype)
     if packed is None:
-        return own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
+        return own_array(graph.glue_mlxffi_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
     handles = x._h, weight._h, packed._h, handle_of(offsets), a._h, b._h
-    options = scale, group_size, bits, text(mode, "mode"), stream_of(stream)
-    return own_array(graph.glue_fused_lora_quantized_linear(*handles, *options))
+    width, name = (group_size, True, bits, True), text(mode, "mode")
+    return own_array(graph.glue_mlxffi_lora_quantized_linear(*handles, scale, *width, name, stream_of(stream)))
 
 
 def paced(arrays: Sequence[ArrayLike], ahead: int, *, stream: Stream | None = None) -> list[Any]:
@@ -208,5 +212,5 @@ def paced(arrays: Sequence[ArrayLike], ahead: int, *, stream: Stream | None = No
     given = [as_array(item) for item in arrays]
     if plain_mlxc:
         return list(arrays)
-    found = take_arrays(graph.glue_fused_paced(handles(given), len(given), ahead, stream_of(stream)))
+    found = take_arrays(graph.glue_mlxffi_paced(handles(given), len(given), ahead, stream_of(stream)))
     return [as_kind(kind_of(item), one) for item, one in zip(arrays, found, strict=True)]

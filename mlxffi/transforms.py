@@ -14,7 +14,7 @@ from ._closures import Closure, ThreadStack, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
 from ._ffi import graph, last_error, lib, plain_mlxc
 from ._garbage import WAITS, look_at_memory
-from ._handles import Owner, handles, pack_arrays
+from ._handles import Owner, handles, pack_arrays, take_arrays
 from ._process import require_no_fork
 from ._registry import Held, drain, enter, keep
 from ._values import start
@@ -143,8 +143,8 @@ def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
 
 def _gradient_around(outputs: Sequence[Array], inputs: list[Array], candidates: list[Array]) -> list[Array]:
     """Those of the candidates that the outputs get a gradient from around the inputs."""
-    lists = (both for arrays in (outputs, inputs, candidates) for both in (handles(arrays), len(arrays)))
-    return run(graph.glue_gradient_around, *lists)
+    between, starts = (handles(inputs), len(inputs)), (handles(candidates), len(candidates))
+    return take_arrays(graph.glue_mlxffi_array_gradient_around(handles(outputs), len(outputs), *between, *starts))
 
 
 def _refuse(captured: list[Array]) -> None:

@@ -53,7 +53,7 @@ FOLDERS: Emitters = {
     "include/mlxffi": data_files,
     "docs": emit_reference.documents,
     "mlxffi/native/abi/generated": emit_cpp.render_all,
-    "mlxffi/native/cffi/generated": emit_cffi.render_all,
+    "mlxffi/native/cffi/generated": emit_cffi.render_additions,
     "mlxffi/native/trace/generated": emit_trace.render_additions,
     "mlxffi/native/python/generated": native_rows,
     "mlxffi": python_modules,

@@ -140,7 +140,7 @@ def _cross_entropy(
         return reference.cross_entropy(logits, targets, weights, ignore_index, label_smoothing, reduction, stream)
     ignored = ignore_index or 0, ignore_index is not None
     options = *ignored, label_smoothing, _checks.REDUCTIONS[reduction], stream_of(stream)
-    return own_array(graph.glue_fused_cross_entropy(logits._h, targets._h, handle_of(weights), *options))
+    return own_array(graph.glue_mlxffi_cross_entropy(logits._h, targets._h, handle_of(weights), *options))
 
 
 def _checked(name: str, logits: ArrayLike, targets: ArrayLike) -> tuple[Array, Array]:
@@ -238,7 +238,7 @@ def _divergence(
         composed: Array = getattr(reference, name)(q, p, temperature, reduction, teacher_gradient, stream)
         return composed
     options = temperature, teacher_gradient, _checks.REDUCTIONS[reduction], stream_of(stream)
-    return own_array(getattr(graph, f"glue_fused_{name}")(q._h, p._h, *options))
+    return own_array(getattr(graph, f"glue_mlxffi_{name}")(q._h, p._h, *options))
 
 
 # --- mean squared error ---

@@ -85,7 +85,7 @@ def linear_cross_entropy(
         )
     own = _struct(weight)
     options = ignore_index or 0, ignore_index is not None, label_smoothing, z_loss, _checks.REDUCTIONS[reduction]
-    found = graph.glue_fused_linear_cross_entropy(
+    found = graph.glue_mlxffi_linear_cross_entropy(
         x._h, own.address, goal._h, handle_of(factors), *options, stream_of(stream)
     )
     return own_array(found)
@@ -171,7 +171,7 @@ def _divergence(
         return composed
     student, teacher = _struct(weight_q), _struct(weight_p)
     options = temperature, teacher_gradient, _checks.REDUCTIONS[reduction], stream_of(stream)
-    glue = getattr(graph, f"glue_fused_linear_{name}")
+    glue = getattr(graph, f"glue_mlxffi_linear_{name}")
     return own_array(glue(q._h, student.address, p._h, teacher.address, *options))
 
 

@@ -9,7 +9,7 @@ guard, so that a build against an mlx-c that lacks the function leaves it out.
   list of arrays    const intptr_t *x, size_t x_num in `graph`; in `calls` the handle of a vector, which the call frees
   optional number   its value and whether there is one
   several results   written through intptr_t pointers; the return value is the status
-  two vectors       of `calls`: one vector with the arrays of both, 0 after an error
+  struct            its address
 
 What makes an array of one array has a second function, glue_<name>_here, which is on the default stream: CPython passes
 a single argument without a tuple, which takes a tenth of such a call's time.
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 
+from .additions import added
 from .table import Function, Header, Param, handles
 
 OPTIONAL = {
@@ -27,21 +28,37 @@ OPTIONAL = {
     "mlx_optional_bool": "bool",
     "mlx_optional_dtype": "int",
 }
-ENUMS = {"mlx_dtype", "mlx_fft_norm", "mlx_compile_mode", "mlx_device_type", "mlx_fast_math_mode"}
+ENUMS = {
+    "mlx_dtype", "mlx_fft_norm", "mlx_compile_mode", "mlx_device_type", "mlx_fast_math_mode", "mlxffi_reduction",
+}  # fmt: skip
 PLAIN = re.compile(r"(const )?(u?int\d+_t|uintptr_t|int|size_t|bool|float|double|char)( \*| \*\*)?")
+MADE = ("mlx_array *", "mlx_vector_array *")
+STRUCT = re.compile(r"const mlxffi_\w+ \*")
 
 
 def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     """The prototypes (for the cdef) and definitions of both halves, by file name."""
     known = handles(headers)
-    texts = {}
+    texts: dict[str, str] = {}
     for half in ("graph", "calls"):
         found = [function for header in headers for function in header.functions if _half(header, function) == half]
         rows = [Glue(function, known, half) for function in found]
-        rows = [row for row in rows if row.possible]
-        texts[f"{half}.h"] = _file(banner, "\n".join(_guarded(row.function, row.prototypes()) for row in rows))
-        texts[f"{half}.c"] = _file(banner, "\n\n".join(_guarded(row.function, row.definition()) for row in rows))
+        texts |= _files(half, [row for row in rows if row.possible], banner)
     return texts
+
+
+def render_additions(headers: list[Header], banner: str) -> dict[str, str]:
+    """The same, and those functions of include/mlxffi that make arrays, in files of their own."""
+    rows = [Glue(function, handles(headers), "graph") for function in added() if not function.waits]
+    rows = [row for row in rows if row.possible and row.single and row.single.type in MADE]
+    return render_all(headers, banner) | _files("additions", rows, banner)
+
+
+def _files(name: str, rows: list[Glue], banner: str) -> dict[str, str]:
+    return {
+        f"{name}.h": _file(banner, "\n".join(_guarded(row.function, row.prototypes()) for row in rows)),
+        f"{name}.c": _file(banner, "\n\n".join(_guarded(row.function, row.definition()) for row in rows)),
+    }
 
 
 def _half(header: Header, function: Function) -> str:
@@ -73,8 +90,6 @@ class Glue:
         self.possible = True
         outs = [param for param in function.params if self._is_handle_slot(param)]
         self.single = outs[0] if function.returns == "int" and len(outs) == 1 else None
-        two = half == "calls" and [param.type for param in outs] == ["mlx_vector_array *"] * 2
-        self.joined = outs if two else []
         for param in function.params:
             self._take(param)
         plain = PLAIN.fullmatch(function.returns) is not None or function.returns in ENUMS
@@ -89,7 +104,7 @@ class Glue:
 
     @property
     def head(self) -> str:
-        gives_handle = self.single or self.joined or self._returns_handle
+        gives_handle = self.single or self._returns_handle
         returns = "intptr_t" if gives_handle else "int" if self.function.returns in ENUMS else self.function.returns
         space = "" if returns.endswith("*") else " "
         return f"static {returns}{space}{self._name}({', '.join(self.params) or 'void'})"
@@ -122,8 +137,6 @@ class Glue:
         return [f"{self.function.returns} result = {f'{packed} ? {call} : 1' if packed else call};"]
 
     def _result(self) -> list[str]:
-        if self.joined:
-            return [f"return joined(result, {', '.join(out.name for out in self.joined)});"]
         if self.single:
             return [f"return (intptr_t){self.single.name}.ctx;"]
         if self._returns_handle:
@@ -133,7 +146,7 @@ class Glue:
     def _take(self, param: Param) -> None:
         kind = param.type.removeprefix("const ")
         name = param.name
-        if self.single is param or param in self.joined:
+        if self.single is param:
             self.before.append(f"{kind.removesuffix(' *')} {name} = {{0}};")
             self.arguments.append(f"&{name}")
         elif self._is_handle_slot(param):
@@ -159,6 +172,8 @@ class Glue:
             self.arguments.append(f"({kind}){{{inner}{name}, has_{name}}}")
         elif kind in ENUMS:
             self._add(f"int {name}", f"({kind}){name}")
+        elif STRUCT.fullmatch(param.type):
+            self._add(f"intptr_t {name}", f"({param.type}){name}")
         elif PLAIN.fullmatch(param.type):
             self._add(param.text, name)
         else:

@@ -13,7 +13,7 @@ from .table import Header, functions
 
 GLUE = Path(__file__).resolve().parents[2] / "mlxffi" / "native" / "cffi"
 # The prototypes that are written by hand, by the module they belong to.
-BY_HAND = {"graph": ["extra.h", "transforms.h", "fused_layers.h"], "calls": ["errors.h", "callbacks.h", "dlpack.h"]}
+BY_HAND = {"graph": ["extra.h", "transforms.h"], "calls": ["errors.h", "callbacks.h", "dlpack.h"]}
 PYTHON = {"bool": "bool", "float": "float", "double": "float", "void": "None"}
 INTEGER = re.compile(r"int|size_t|intptr_t|u?int\d+_t|mlx_\w+_type|mlx_dtype")
 PROTOTYPE = re.compile(r"^(?:static )?([\w ]+?[ *]+)(glue_\w+)\((.*)\);$", re.M)
@@ -23,10 +23,10 @@ REST = "    def __getattr__(self, name: str) -> Any: ...\n"
 
 def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     """The text of both stubs, by file name."""
-    generated = emit_cffi.render_all(headers, banner)
+    generated = emit_cffi.render_additions(headers, banner)
     texts = {half: "\n".join([*_by_hand(half), generated[f"{half}.h"]]) for half in BY_HAND}
     abi = [_method(row.name, row.returns, [param.text for param in row.params]) for row in functions(headers)]
-    graph, calls = (_methods(texts[half]) for half in ("graph", "calls"))
+    graph, calls = _methods(texts["graph"] + generated["additions.h"]), _methods(texts["calls"])
     built = "The calls that build graph nodes, and those of transforms; they keep the GIL but while MLX calls back."
     about = "Every function of the C ABI, and the glue that waits or calls back."
     return {

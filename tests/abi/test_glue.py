@@ -59,6 +59,13 @@ def unpacked(vector, own):
     return [own(handle) for handle in handles[0 : graph.glue_vector_array_take(handles, 8, vector)]]
 
 
+def both(own, function, *arguments):
+    """The arrays of the two vectors that a function gives."""
+    first, second = ffi.new("intptr_t *"), ffi.new("intptr_t *")
+    assert function(first, second, *arguments) == 0, error_text()
+    return [*unpacked(first[0], own), *unpacked(second[0], own)]
+
+
 def vector(*arrays):
     """A new vector of handles of arrays, for a call that frees it."""
     made = graph.glue_vector_array_pack(arrays, len(arrays))
@@ -238,18 +245,18 @@ def test_a_closure_calls_python(own, closure):
     assert [numbers(array) for array in unpacked(found, own)] == [[2, 4], [6]]
 
 
-def test_vjp_and_jvp_give_the_arrays_of_both_vectors(own, closure):
+def test_vjp_and_jvp_give_two_vectors(own, closure):
     x, seed = own(floats(3)), own(floats(1))
     for transform in (lib.glue_vjp, lib.glue_jvp):
         square = closure(lambda arrays: [arrays[0] * arrays[0]])
-        found = transform(square, vector(x), vector(seed))
-        assert [numbers(array) for array in unpacked(found, own)] == [[9], [6]], error_text()
+        found = both(own, transform, square, vector(x), vector(seed))
+        assert [numbers(array) for array in found] == [[9], [6]]
 
 
 def test_value_and_grad_is_a_closure_of_its_own_kind(own, closure):
     product = closure(lambda arrays: [m.reshape(arrays[0] * arrays[1], [])])
     made = lib.glue_value_and_grad(product, [1, 0], 2)
-    found = unpacked(lib.glue_closure_value_and_grad_apply(made, vector(own(floats(3)), own(floats(4)))), own)
+    found = both(own, lib.glue_closure_value_and_grad_apply, made, vector(own(floats(3)), own(floats(4))))
     assert [numbers(array) for array in found] == [[12], [4], [3]], "in ascending order, whatever was asked for"
     assert lib.glue_closure_value_and_grad_free(made) == 0
 
@@ -275,8 +282,8 @@ def test_custom_rules_get_what_c_passes(own, closure):
     x, y = own(floats(3)), own(floats(4))
     for transform in (lib.glue_vjp, lib.glue_jvp):
         seeds = [x] if transform is lib.glue_vjp else [x, y]
-        unpacked(transform(made, vector(x, y), vector(*seeds)), own)
-    *slices, output = unpacked(lib.glue_detail_vmap_trace(made, vector(x, y), [0, -1], 2), own)
+        both(own, transform, made, vector(x, y), vector(*seeds))
+    *slices, output = both(own, lib.glue_detail_vmap_trace, made, vector(x, y), [0, -1], 2)
     unpacked(lib.glue_detail_vmap_replace(vector(x, y), vector(*slices), vector(output), [0, -1], 2, [0], 1), own)
     assert seen == [(2, 1, 1), (2, 2, [0, 1]), (2, [0, -1])]
     assert lib.glue_closure_free(made) == 0
@@ -296,7 +303,7 @@ def test_what_is_no_pair_of_arrays_and_axes_is_a_failure(own, closure, returned)
     rule = closure(lambda arrays, axes: returned, "closure_custom_vmap")
     made = lib.glue_custom_function(closure(lambda arrays: arrays), 0, 0, rule)
     x = own(floats(1, 2))
-    slice_, output = unpacked(lib.glue_detail_vmap_trace(made, vector(x), [0], 1), own)
+    slice_, output = both(own, lib.glue_detail_vmap_trace, made, vector(x), [0], 1)
     assert lib.glue_detail_vmap_replace(vector(x), vector(slice_), vector(output), [0], 1, [0], 1) == 0
     with pytest.raises((TypeError, ValueError, OverflowError)):
         _closures.check(1)

@@ -48,21 +48,6 @@ static intptr_t glue_array_adopt(void *data, const int *shape, size_t shape_num,
   return (intptr_t)mlx_array_new_data_managed_payload(data, shape, (int)shape_num, (mlx_dtype)dtype, (void *)key, &queue_key).ctx;
 }
 
-/* One vector with the arrays of two, which are freed; 0 after an error. */
-static intptr_t joined(int failed, mlx_vector_array first, mlx_vector_array second) {
-  size_t count = failed ? 0 : mlx_vector_array_size(second);
-  for (size_t i = 0; i < count && !failed; i++) {
-    mlx_array item = {0};
-    failed = mlx_vector_array_get(&item, second, i) || mlx_vector_array_append_value(first, item);
-    mlx_array_free(item);
-  }
-  mlx_vector_array_free(second);
-  if (failed) {
-    mlx_vector_array_free(first);
-  }
-  return failed ? 0 : (intptr_t)first.ctx;
-}
-
 /* --- the way into Python --- */
 
 /* Set when the interpreter shuts down: from then on no callback enters Python. */
@@ -91,75 +76,72 @@ static bool may_enter(void) {
 
 enum { FEW = 8 };
 
-/* Handles for Python to own: those of a vector's arrays; none for no vector. Few of them need no memory of their own. */
+/* Handles for Python to own: those of the arrays of up to three vectors. Few of them need no memory of their own. */
 typedef struct {
-  size_t count;
+  size_t counts[3];
   intptr_t *handles;
   intptr_t few[FEW];
 } Owned;
 
-static bool own(Owned *made, mlx_vector_array vector) {
-  made->count = vector.ctx ? mlx_vector_array_size(vector) : 0;
-  made->handles = made->count <= FEW ? made->few : calloc(made->count, sizeof *made->handles);
+static bool own(Owned *made, const mlx_vector_array vectors[3]) {
+  size_t all = 0, place = 0;
+  for (int i = 0; i < 3; i++) {
+    made->counts[i] = vectors[i].ctx ? mlx_vector_array_size(vectors[i]) : 0;
+    all += made->counts[i];
+  }
+  made->handles = all <= FEW ? made->few : calloc(all, sizeof *made->handles);
   memset(made->few, 0, sizeof made->few);
-  for (size_t i = 0; made->handles && i < made->count; i++) {
-    mlx_vector_array_get((mlx_array *)&made->handles[i], vector, i);
+  for (int i = 0; made->handles && i < 3; i++) {
+    for (size_t j = 0; j < made->counts[i]; j++) {
+      mlx_vector_array_get((mlx_array *)&made->handles[place++], vectors[i], j);
+    }
   }
   return made->handles;
 }
 
-static void let_go_of(Owned *owned) {
-  if (owned->handles != owned->few) {
-    free(owned->handles);
-  }
-}
-
-/* The status of a callback that takes up to three vectors of arrays and gives `result` what `call` returns. Before it is
- * 3.14, CPython ends a daemon thread that comes back to it during the shutdown by pthread_exit. */
-#define IN_PYTHON(result, first, second, third, call)               \
+/* The status of a callback that takes vectors of arrays and gives `result` what `call` returns. Before it is 3.14, CPython
+ * ends a daemon thread that comes back to it during the shutdown by pthread_exit. */
+#define IN_PYTHON(result, call, ...)                                \
   if (!may_enter()) {                                               \
     return 1;                                                       \
   }                                                                 \
-  Owned a, b, c;                                                    \
-  bool ready = own(&a, first);                                      \
-  ready = own(&b, second) && ready;                                 \
-  ready = own(&c, third) && ready;                                  \
-  if (ready) {                                                      \
+  Owned in;                                                         \
+  if (own(&in, (const mlx_vector_array[3]){__VA_ARGS__})) {         \
     pthread_cleanup_push(&sleep_for_ever, NULL);                    \
     (result)->ctx = (void *)(call);                                 \
     pthread_cleanup_pop(0);                                         \
   }                                                                 \
-  let_go_of(&a), let_go_of(&b), let_go_of(&c);                      \
+  if (in.handles != in.few) {                                       \
+    free(in.handles);                                               \
+  }                                                                 \
   return !(result)->ctx;
-
-#define NOTHING ((mlx_vector_array){0})
 
 /* --- the trampolines: one for each kind of closure --- */
 
 static intptr_t python_closure(intptr_t *, size_t, intptr_t);
 static intptr_t python_closure_kwargs(intptr_t *, size_t, intptr_t, intptr_t);
-static intptr_t python_closure_custom(intptr_t *, size_t, intptr_t *, size_t, intptr_t *, size_t, intptr_t);
-static intptr_t python_closure_custom_jvp(intptr_t *, size_t, intptr_t *, size_t, const int *, size_t, intptr_t);
+static intptr_t python_closure_custom(intptr_t *, size_t, size_t, size_t, intptr_t);
+static intptr_t python_closure_custom_jvp(intptr_t *, size_t, size_t, const int *, size_t, intptr_t);
 static intptr_t python_closure_custom_vmap(intptr_t *, intptr_t *, size_t, const int *, size_t, intptr_t);
 
 static int call_closure(mlx_vector_array *res, const mlx_vector_array inputs, void *key) {
-  IN_PYTHON(res, inputs, NOTHING, NOTHING, python_closure(a.handles, a.count, (intptr_t)key))
+  IN_PYTHON(res, python_closure(in.handles, in.counts[0], (intptr_t)key), inputs)
 }
 
 static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_map_string_to_array named, void *key) {
-  IN_PYTHON(res, inputs, NOTHING, NOTHING, python_closure_kwargs(a.handles, a.count, (intptr_t)named.ctx, (intptr_t)key))
+  IN_PYTHON(res, python_closure_kwargs(in.handles, in.counts[0], (intptr_t)named.ctx, (intptr_t)key), inputs)
 }
 
 static int call_closure_custom(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents, const mlx_vector_array outputs, void *key) {
-  IN_PYTHON(res, primals, cotangents, outputs, python_closure_custom(a.handles, a.count, b.handles, b.count, c.handles, c.count, (intptr_t)key))
+  IN_PYTHON(res, python_closure_custom(in.handles, in.counts[0], in.counts[1], in.counts[2], (intptr_t)key), primals, cotangents, outputs)
 }
 
 static int call_closure_custom_jvp(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array tangents, const int *argnums, size_t argnums_num, void *key) {
-  IN_PYTHON(res, primals, tangents, NOTHING, python_closure_custom_jvp(a.handles, a.count, b.handles, b.count, argnums, argnums_num, (intptr_t)key))
+  IN_PYTHON(res, python_closure_custom_jvp(in.handles, in.counts[0], in.counts[1], argnums, argnums_num, (intptr_t)key), primals, tangents)
 }
 
 static int call_closure_custom_vmap(mlx_vector_array *res, mlx_vector_int *out_axes, const mlx_vector_array inputs, const int *in_axes, size_t in_axes_num, void *key) {
-  IN_PYTHON(res, inputs, NOTHING, NOTHING, python_closure_custom_vmap((intptr_t *)&out_axes->ctx, a.handles, a.count, in_axes, in_axes_num, (intptr_t)key))
+  IN_PYTHON(res, python_closure_custom_vmap((intptr_t *)&out_axes->ctx, in.handles, in.counts[0], in_axes, in_axes_num, (intptr_t)key), inputs)
 }
 
 /* A closure over a key of Python's registry; 0 after an error, and then the key is queued already. */

@@ -95,18 +95,3 @@ static intptr_t glue_run_vmap(intptr_t fun, const intptr_t *inputs, size_t input
   mlx_vector_array_free(vector);
   return given(failed, values, (mlx_vector_array){0}, out, capacity);
 }
-
-#ifndef MLXFFI_PLAIN_MLXC
-
-static intptr_t glue_gradient_around(const intptr_t *outputs, size_t outputs_num, const intptr_t *inputs, size_t inputs_num, const intptr_t *candidates, size_t candidates_num, intptr_t *out, size_t capacity) {
-  HOLD;
-  mlx_vector_array ends = packed(outputs, outputs_num), between = packed(inputs, inputs_num), starts = packed(candidates, candidates_num), found = {0};
-  int failed = !ends.ctx || !between.ctx || !starts.ctx;
-  LETTING_GO(failed = failed || mlxffi_array_gradient_around(&found, ends, between, starts));
-  mlx_vector_array_free(ends);
-  mlx_vector_array_free(between);
-  mlx_vector_array_free(starts);
-  return given(failed, found, (mlx_vector_array){0}, out, capacity);
-}
-
-#endif

@@ -6,7 +6,3 @@ intptr_t glue_run_vjp(intptr_t fun, const intptr_t *primals, size_t primals_num,
 intptr_t glue_run_jvp(intptr_t fun, const intptr_t *primals, size_t primals_num, const intptr_t *tangents, size_t tangents_num, intptr_t *out, size_t capacity);
 /* The axes are one for each input and each output; one output axis stands for all. */
 intptr_t glue_run_vmap(intptr_t fun, const intptr_t *inputs, size_t inputs_num, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num, intptr_t *out, size_t capacity);
-#ifndef MLXFFI_PLAIN_MLXC
-/* mlxffi_array_gradient_around(), which calls nothing back. */
-intptr_t glue_gradient_around(const intptr_t *outputs, size_t outputs_num, const intptr_t *inputs, size_t inputs_num, const intptr_t *candidates, size_t candidates_num, intptr_t *out, size_t capacity);
-#endif

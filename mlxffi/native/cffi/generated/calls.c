@@ -470,12 +470,10 @@ static intptr_t glue_closure_value_and_grad_set(intptr_t src) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_closure_value_and_grad_apply
-static intptr_t glue_closure_value_and_grad_apply(intptr_t cls, intptr_t input) {
-  mlx_vector_array res_0 = {0};
-  mlx_vector_array res_1 = {0};
-  int result = mlx_closure_value_and_grad_apply(&res_0, &res_1, (mlx_closure_value_and_grad){(void *)cls}, (mlx_vector_array){(void *)input});
+static int glue_closure_value_and_grad_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, intptr_t input) {
+  int result = mlx_closure_value_and_grad_apply((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure_value_and_grad){(void *)cls}, (mlx_vector_array){(void *)input});
   mlx_vector_array_free((mlx_vector_array){(void *)input});
-  return joined(result, res_0, res_1);
+  return result;
 }
 #endif
 
@@ -666,13 +664,11 @@ static int glue_eval(intptr_t outputs) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_jvp
-static intptr_t glue_jvp(intptr_t fun, intptr_t primals, intptr_t tangents) {
-  mlx_vector_array res_0 = {0};
-  mlx_vector_array res_1 = {0};
-  int result = mlx_jvp(&res_0, &res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)tangents});
+static int glue_jvp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, intptr_t primals, intptr_t tangents) {
+  int result = mlx_jvp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)tangents});
   mlx_vector_array_free((mlx_vector_array){(void *)primals});
   mlx_vector_array_free((mlx_vector_array){(void *)tangents});
-  return joined(result, res_0, res_1);
+  return result;
 }
 #endif
 
@@ -685,13 +681,11 @@ static intptr_t glue_value_and_grad(intptr_t fun, const int *argnums, size_t arg
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_vjp
-static intptr_t glue_vjp(intptr_t fun, intptr_t primals, intptr_t cotangents) {
-  mlx_vector_array res_0 = {0};
-  mlx_vector_array res_1 = {0};
-  int result = mlx_vjp(&res_0, &res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)cotangents});
+static int glue_vjp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, intptr_t primals, intptr_t cotangents) {
+  int result = mlx_vjp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)cotangents});
   mlx_vector_array_free((mlx_vector_array){(void *)primals});
   mlx_vector_array_free((mlx_vector_array){(void *)cotangents});
-  return joined(result, res_0, res_1);
+  return result;
 }
 #endif
 
@@ -715,12 +709,10 @@ static intptr_t glue_detail_vmap_replace(intptr_t inputs, intptr_t s_inputs, int
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_detail_vmap_trace
-static intptr_t glue_detail_vmap_trace(intptr_t fun, intptr_t inputs, const int *in_axes, size_t in_axes_num) {
-  mlx_vector_array res_0 = {0};
-  mlx_vector_array res_1 = {0};
-  int result = mlx_detail_vmap_trace(&res_0, &res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)inputs}, in_axes, in_axes_num);
+static int glue_detail_vmap_trace(intptr_t *res_0, intptr_t *res_1, intptr_t fun, intptr_t inputs, const int *in_axes, size_t in_axes_num) {
+  int result = mlx_detail_vmap_trace((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)inputs}, in_axes, in_axes_num);
   mlx_vector_array_free((mlx_vector_array){(void *)inputs});
-  return joined(result, res_0, res_1);
+  return result;
 }
 #endif
 

@@ -193,7 +193,7 @@ static int glue_closure_value_and_grad_free(intptr_t cls);
 static intptr_t glue_closure_value_and_grad_set(intptr_t src);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_value_and_grad_apply
-static intptr_t glue_closure_value_and_grad_apply(intptr_t cls, intptr_t input);
+static int glue_closure_value_and_grad_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, intptr_t input);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_custom_new
 static intptr_t glue_closure_custom_new(void);
@@ -268,13 +268,13 @@ static intptr_t glue_custom_vjp(intptr_t fun, intptr_t fun_vjp);
 static int glue_eval(intptr_t outputs);
 #endif
 #ifndef MLXFFI_LACKS_mlx_jvp
-static intptr_t glue_jvp(intptr_t fun, intptr_t primals, intptr_t tangents);
+static int glue_jvp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, intptr_t primals, intptr_t tangents);
 #endif
 #ifndef MLXFFI_LACKS_mlx_value_and_grad
 static intptr_t glue_value_and_grad(intptr_t fun, const int *argnums, size_t argnums_num);
 #endif
 #ifndef MLXFFI_LACKS_mlx_vjp
-static intptr_t glue_vjp(intptr_t fun, intptr_t primals, intptr_t cotangents);
+static int glue_vjp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, intptr_t primals, intptr_t cotangents);
 #endif
 #ifndef MLXFFI_LACKS_mlx_vmap
 static intptr_t glue_vmap(intptr_t fun, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num);
@@ -283,7 +283,7 @@ static intptr_t glue_vmap(intptr_t fun, const int *in_axes, size_t in_axes_num, 
 static intptr_t glue_detail_vmap_replace(intptr_t inputs, intptr_t s_inputs, intptr_t s_outputs, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num);
 #endif
 #ifndef MLXFFI_LACKS_mlx_detail_vmap_trace
-static intptr_t glue_detail_vmap_trace(intptr_t fun, intptr_t inputs, const int *in_axes, size_t in_axes_num);
+static int glue_detail_vmap_trace(intptr_t *res_0, intptr_t *res_1, intptr_t fun, intptr_t inputs, const int *in_axes, size_t in_axes_num);
 #endif
 #ifndef MLXFFI_LACKS_mlx_load_reader
 static intptr_t glue_load_reader(intptr_t in_stream, intptr_t s);
