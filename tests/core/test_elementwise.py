@@ -1,6 +1,7 @@
 """Elementwise operations of large arrays on the CPU: values, types, layouts, and what compiled functions compute."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +103,47 @@ def test_powers_of_special_numbers():
         expected = np.power(x.astype(np.float64), y.astype(np.float64))
     found = np.array(mx.power(mx.array(np.tile(x, times)), mx.array(np.tile(y, times))))
     require_ulps(found, np.tile(expected, times), 0.51)
+
+
+FUNCTIONS_PROGRAM = f"""
+import numpy as np
+from mlxffi import core as mx
+x = mx.array(np.random.default_rng(0).normal(size=5003).astype(np.float32))
+for name in {FUNCTIONS[:20]}:
+    print(np.array(getattr(mx, name)(x)).astype(float).tobytes().hex())
+"""
+
+
+@pytest.mark.parametrize("kernels", ["baseline", "avx2"])
+def test_functions_to_the_last_digit_with_other_kernels(kernels):
+    if kernels == "avx2" and " avx2 " not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("needs AVX2")
+    x = np.random.default_rng(0).normal(size=5003).astype(np.float32).astype(np.float64)
+    for name, found in zip(FUNCTIONS, computed(FUNCTIONS_PROGRAM, MLXFFI_SIMD=kernels), strict=False):
+        with np.errstate(all="ignore"):
+            expected = NUMPY_LACKS.get(name, getattr(np, name, None))(x)
+        require_ulps(found.astype(np.float32), expected, 0.51)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_shifts(dtype):
+    rng = np.random.default_rng(0)
+    x = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, SIZE, dtype=dtype, endpoint=True)
+    by = rng.integers(0, np.iinfo(dtype).bits, SIZE).astype(dtype)
+    a, b = mx.array(x, dtype=getattr(mx, dtype)), mx.array(by, dtype=getattr(mx, dtype))
+    np.testing.assert_array_equal(np.array(mx.left_shift(a, b)), np.left_shift(x, by))
+    np.testing.assert_array_equal(np.array(mx.right_shift(a, b)), np.right_shift(x, by))
+
+
+def test_remainders_of_floats_are_exact():
+    x, y = floats(1), floats(2)
+    x[:1000], y[:1000] = np.arange(1000) - 500, np.arange(1000) % 11 - 5
+    with np.errstate(invalid="ignore"):
+        expected = np.remainder(x, y)
+    found = np.array(mx.remainder(mx.array(x), mx.array(y)))
+    np.testing.assert_array_equal(found, expected)
+    half = mx.array(x[:1000]).astype(mx.bfloat16)
+    np.testing.assert_array_equal(np.array((half % 7).astype(mx.float32)), np.array(half.astype(mx.float32)) % 7)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -188,6 +188,35 @@ def test_running_results_of_few_rows(rows, length):
             np.testing.assert_allclose(found, np.flip(expected, 1) if reverse else expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_running_logarithms_of_sums_of_any_numbers(reverse):
+    """Rows in which numbers are far apart, rise far, or are none: each result is that of float64, rounded once."""
+    x = np.random.default_rng(0).uniform(0, 1, (6, 3000)).astype(np.float32)
+    x[1] = x[1] * 400 - 200
+    x[2] = np.arange(3000) * 2
+    x[3, ::7] = -np.inf
+    x[4, 1500], x[5, 1000] = np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        expected = np.logaddexp.accumulate(np.flip(x, 1).astype(np.float64) if reverse else x.astype(np.float64), 1)
+    found = np.array(mx.logcumsumexp(mx.array(x), axis=1, reverse=reverse))
+    np.testing.assert_allclose(found, np.flip(expected, 1) if reverse else expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(3, 1000), (70, 513)])
+def test_running_extremes_of_halves(shape, dtype):
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    x[0, 400] = np.nan
+    a = mx.array(x).astype(getattr(mx, dtype))
+    wide = np.array(a.astype(mx.float32))
+    for name, accumulated in (("cummax", np.maximum), ("cummin", np.minimum)):
+        found = getattr(mx, name)(a, axis=1)
+        assert found.dtype == a.dtype
+        np.testing.assert_array_equal(np.array(found.astype(mx.float32)), accumulated.accumulate(wide, 1))
+        expected = np.flip(accumulated.accumulate(np.flip(wide, 1), 1), 1)
+        np.testing.assert_array_equal(np.array(getattr(mx, name)(a, axis=1, reverse=True).astype(mx.float32)), expected)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("shape", "axis"), [((300, 700), 0), ((5000, 7), 0), ((3, 40, 600), 1), ((40, 3, 600), 0)])

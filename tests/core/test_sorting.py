@@ -95,6 +95,18 @@ def test_parts_of_equal_numbers(value):
     np.testing.assert_array_equal(np.sort(np.array(mx.argpartition(mx.array(x), 500))), [range(1000)] * 2)
 
 
+def test_rows_of_one_number_are_in_order():
+    x = np.array([[2.0, np.nan, -0.0, 1.0]], np.float32)
+    for a, numbers in ((mx.array(x), x), (mx.array(x)[:, ::-1], x[:, ::-1])):
+        found = mx.sort(a, axis=0)
+        mx.eval(found)
+        found[0, 0] = 7.0  # leaves what was sorted as it is
+        np.testing.assert_array_equal(np.array(found)[:, 1:], numbers[:, 1:])
+        np.testing.assert_array_equal(np.array(a), numbers)
+        np.testing.assert_array_equal(np.array(mx.argsort(a, axis=0)), np.zeros((1, 4)))
+        np.testing.assert_array_equal(np.array(mx.argpartition(a, 0, axis=0)), np.zeros((1, 4)))
+
+
 def test_rows_without_numbers():
     assert mx.sort(mx.zeros((0, 1000))).shape == (0, 1000)
     assert mx.sort(mx.zeros((1000, 0)), axis=0).shape == (1000, 0)

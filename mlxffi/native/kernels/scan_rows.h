@@ -5,6 +5,7 @@
 
 #include <mlx/primitives.h>
 
+#include "rows.h"
 #include "simd/unrolled.h"
 
 namespace mlxffi {
@@ -12,9 +13,6 @@ namespace mlxffi {
 namespace mx = mlx::core;
 
 inline constexpr int64_t rows_at_once = 4;
-
-// Of up to so many rows of `length` numbers, which follow one another.
-using ScanRows = void (*)(const char* from, char* to, int64_t rows, int64_t length, bool reverse);
 
 // Integers are added and multiplied without a sign: they wrap around.
 struct RunningSum {
@@ -76,7 +74,7 @@ void scan_rows(const char* from, char* to, int64_t rows, int64_t length, bool re
 
 // NULL where numbers of a type have no arithmetic of their own.
 template <class F>
-ScanRows scan_rows_of(mx::Dtype dtype) {
+ScanRows scan_numbers_of(mx::Dtype dtype) {
   switch (dtype.val()) {
     case mx::Dtype::Val::uint8:
       return scan_rows<F, uint8_t>;
@@ -103,6 +101,12 @@ ScanRows scan_rows_of(mx::Dtype dtype) {
   }
 }
 
+// Halves are compared as they are; sums of them are made in float32.
+template <class F>
+ScanRows scan_extremes_of(mx::Dtype dtype) {
+  return dtype == mx::float16 ? scan_rows<F, mx::float16_t> : dtype == mx::bfloat16 ? scan_rows<F, mx::bfloat16_t> : scan_numbers_of<F>(dtype);
+}
+
 inline mx::Dtype without_sign(mx::Dtype dtype) {
   if (!mx::issubdtype(dtype, mx::signedinteger)) {
     return dtype;
@@ -110,19 +114,18 @@ inline mx::Dtype without_sign(mx::Dtype dtype) {
   return dtype.size() == 1 ? mx::uint8 : dtype.size() == 2 ? mx::uint16 : dtype.size() == 4 ? mx::uint32 : mx::uint64;
 }
 
-// NULL for logarithms of sums, which go through vectors of many rows.
 inline ScanRows scan_rows_of(mx::Scan::ReduceType kind, mx::Dtype dtype) {
   switch (kind) {
     case mx::Scan::Sum:
-      return scan_rows_of<RunningSum>(without_sign(dtype));
+      return scan_numbers_of<RunningSum>(without_sign(dtype));
     case mx::Scan::Prod:
-      return scan_rows_of<RunningProduct>(without_sign(dtype));
+      return scan_numbers_of<RunningProduct>(without_sign(dtype));
     case mx::Scan::Max:
-      return scan_rows_of<RunningMaximum>(dtype);
+      return scan_extremes_of<RunningMaximum>(dtype);
     case mx::Scan::Min:
-      return scan_rows_of<RunningMinimum>(dtype);
+      return scan_extremes_of<RunningMinimum>(dtype);
     default:
-      return nullptr;
+      return dtype == mx::float32 ? row_kernels().folds.log_sums : nullptr;
   }
 }
 

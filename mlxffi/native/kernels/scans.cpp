@@ -1,7 +1,6 @@
 #include "scans.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "at_once.h"
@@ -19,26 +18,20 @@ constexpr int64_t columns_at_once = 512;
 // MLX adds and multiplies columns as fast on one core, and has done fewer than these before another core is awake.
 constexpr size_t least_in_columns = 1 << 20;
 
-// Numbers of few rows or columns, which leave most of a vector empty, that are done before a stream's thread has begun.
-constexpr size_t most_in_few_lines = 16384;
+// Numbers of few columns, which leave most of a vector empty, that are done before a stream's thread has begun.
+constexpr size_t most_in_few_columns = 16384;
 
 struct Scanning {
+  // One for columns, and one for rows.
   NumbersKernel kernel;
-  // NULL where rows are worked on as columns of transposed squares.
   ScanRows rows_kernel;
-  Transpose transpose;
   int64_t item, outer, length, inner;
   bool reverse;
   const char* from;
   char* to;
 
-  // How many rows go side by side.
-  int64_t rows() const {
-    return line_bytes / item;
-  }
-
   void run() const {
-    inner > 1 ? over_columns() : rows_kernel ? over_rows() : over_tiles();
+    inner > 1 ? over_columns() : over_rows();
   }
 
  private:
@@ -49,50 +42,6 @@ struct Scanning {
         rows_kernel(from + start, to + start, std::min(rows_at_once, outer - row), length, reverse);
       }
     });
-  }
-
-  void over_tiles() const {
-    parallel_rows((outer + rows() - 1) / rows(), length * rows(), [this](int64_t begin, int64_t end) {
-      for (int64_t tile = begin; tile < end; tile++) {
-        scan_tile(tile * rows(), std::min(rows(), outer - tile * rows()));
-      }
-    });
-  }
-
-  // In squares of as many numbers of each row as there are rows.
-  void scan_tile(int64_t first, int64_t count) const {
-    char square[line_bytes * line_bytes], before[line_bytes];
-    for (int64_t done = 0; done < length; done += rows()) {
-      int64_t columns = std::min(rows(), length - done), column = reverse ? length - done - columns : done;
-      int64_t start = (first * length + column) * item;
-      bool whole = count == rows() && columns == rows();
-      whole ? transpose(from + start, length, square, rows()) : take(from + start, count, columns, square);
-      for (int64_t i = 0; i < columns; i++) {
-        char* numbers = square + (reverse ? columns - 1 - i : i) * line_bytes;
-        const void* in[] = {before, numbers};
-        if (done + i > 0) {
-          kernel(in, numbers, count);
-        }
-        std::memcpy(before, numbers, line_bytes);
-      }
-      whole ? transpose(square, rows(), to + start, length) : give(square, count, columns, to + start);
-    }
-  }
-
-  void take(const char* numbers, int64_t count, int64_t columns, char* square) const {
-    std::memset(square, 0, columns * line_bytes);
-    for (int64_t row = 0; row < count; row++) {
-      for (int64_t column = 0; column < columns; column++) {
-        std::memcpy(square + column * line_bytes + row * item, numbers + (row * length + column) * item, item);
-      }
-    }
-  }
-  void give(const char* square, int64_t count, int64_t columns, char* numbers) const {
-    for (int64_t row = 0; row < count; row++) {
-      for (int64_t column = 0; column < columns; column++) {
-        std::memcpy(numbers + (row * length + column) * item, square + column * line_bytes + row * item, item);
-      }
-    }
   }
 
   void over_columns() const {
@@ -138,21 +87,21 @@ NumbersKernel kernel_of(mx::Scan::ReduceType kind, mx::Dtype dtype) {
 
 bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s) {
   auto [kind, axis, reverse, inclusive] = scan.state();
+  auto [outer, length, inner] = AroundAxes(a.shape(), axis);
   auto kernel = kernel_of(kind, a.dtype());
-  if (!kernel || a.dtype() != out.dtype() || !inclusive || !a.flags().row_contiguous) {
+  auto rows_kernel = scan_rows_of(kind, a.dtype());
+  bool has_kernel = inner > 1 ? kernel != nullptr : rows_kernel != nullptr;
+  if (!has_kernel || a.dtype() != out.dtype() || !inclusive || !a.flags().row_contiguous) {
     return false;
   }
-  auto [outer, length, inner] = AroundAxes(a.shape(), axis);
   int64_t item = a.itemsize();
-  auto rows_kernel = scan_rows_of(kind, a.dtype());
-  bool few = inner > 1 && rows_kernel && a.size() < least_in_columns;
-  bool narrow = (inner > 1 || !rows_kernel) && (inner == 1 ? outer : inner) < line_bytes / item && a.size() > most_in_few_lines;
-  if ((few && !at_once()) || narrow) {
+  bool few = kind != mx::Scan::LogAddExp && a.size() < least_in_columns;
+  bool narrow = inner < line_bytes / item && a.size() > most_in_few_columns;
+  if (inner > 1 && ((few && !at_once()) || narrow)) {
     return false;
   }
   allocate(out);
-  auto transpose = row_kernels().sorting.transpose[std::countr_zero(a.itemsize())];
-  on_stream(s, [=, task = Scanning{kernel, rows_kernel, transpose, item, outer, length, inner, reverse, a.data<char>(), out.data<char>()}] { task.run(); });
+  on_stream(s, [=, task = Scanning{kernel, rows_kernel, item, outer, length, inner, reverse, a.data<char>(), out.data<char>()}] { task.run(); });
   return true;
 }
 

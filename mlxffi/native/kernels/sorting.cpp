@@ -260,6 +260,15 @@ void sort(Job job, mx::Stream s) {
   partitions ? work_on<RowPartitioner<K>>(std::move(job), s) : work_on<RowSorter<K>>(std::move(job), s);
 }
 
+// Rows of one number are in order.
+void sort_one(const mx::array& a, Sorted what, mx::array& out, mx::Stream s) {
+  if (what == Sorted::numbers) {
+    return out.copy_shared_buffer(a);
+  }
+  allocate(out);
+  on_stream(s, [data = out.data<char>(), bytes = out.nbytes()] { std::memset(data, 0, bytes); });
+}
+
 } // namespace
 
 bool can_sort(mx::Dtype dtype) {
@@ -267,6 +276,9 @@ bool can_sort(mx::Dtype dtype) {
 }
 
 void sort(const mx::array& a, int axis, Sorted what, std::optional<int64_t> kth, mx::array& out, mx::Stream s) {
+  if (a.shape(axis) == 1) {
+    return sort_one(a, what, out, s);
+  }
   allocate(out);
   auto& kernels = row_kernels().sorting;
   auto type = a.dtype().val();

@@ -16,12 +16,14 @@ namespace numbers {
 
 constexpr double ln2 = 0.6931471805599453, log2e = 1.4426950408889634, pi = 3.141592653589793;
 
+// The sum of terms[i] x^i, by pairs: what waits for results is half as long as term by term.
 template <int count>
 MLXFFI_INLINE Doubles series(Doubles x, const double (&terms)[count]) {
-  Doubles sum = all(terms[count - 1]);
+  constexpr int last = (count - 1) / 2 * 2;
+  Doubles square = x * x, sum = last + 1 < count ? x * terms[count - 1] + terms[last] : all(terms[last]);
   MLXFFI_UNROLLED
-  for (int i = count - 2; i >= 0; i--) {
-    sum = sum * x + terms[i];
+  for (int i = last - 2; i >= 0; i -= 2) {
+    sum = sum * square + (x * terms[i + 1] + terms[i]);
   }
   return sum;
 }
@@ -36,18 +38,46 @@ MLXFFI_INLINE Doubles with_sign_of(Doubles x, Doubles size) {
   return bits_as<Doubles>(bits_as<Bits>(size) | (bits_as<Bits>(x) & sign_bit));
 }
 
+// --- remainders ---
+
+// What is left of x without multiples of y, of the sign of y. Quotients of so few bits make products that are exact.
+MLXFFI_INLINE Doubles remainder_of(Doubles x, Doubles y) {
+  constexpr double most = 0x1p28;
+  Doubles size = size_of(x), step = size_of(y), quotient = size / step;
+  Doubles rest = size - rounded<Rounding::down>(quotient) * step;
+  rest = rest < 0 ? rest + step : rest;
+  rest = bits_as<Doubles>(bits_as<Bits>(rest) ^ (bits_as<Bits>(x) & sign_bit));
+  if (any_above(bits_as<Bits>(quotient), bits_as<uint64_t>(most)) || any_above(bits_as<Bits>(step), largest)) {
+    for (int i = 0; i < lanes<double>; i++) {
+      rest[i] = std::fmod(x[i], y[i]);
+    }
+  }
+  return (rest != 0) & ((rest < 0) != (y < 0)) ? rest + y : rest;
+}
+
 // --- powers ---
 
-// exp(x), of which a float is 0 or infinite long before this one's limits.
-MLXFFI_INLINE Power<double> power_of(Doubles x) {
-  // Adding this rounds to an integer n and leaves n + 1023, the exponent of 2^n, in the lowest bits.
-  constexpr double rounding = 0x1.8p52 + 1023;
-  x = x < -200 ? all(-200.0) : x;
-  x = x > 200 ? all(200.0) : x;
+// What exp(x) - 1 - x is of x^2 for small x, by powers of x.
+constexpr double exp_terms[] = {0.50000000784340215, 0.16666666856880702, 0.041666268263845098, 0.0083332651639649365, 0.0013946189717948061, 0.00019917972540171378};
+
+// x = exponent ln(2) + rest, as 2^exponent / `part`, a power of two.
+struct Scaled {
+  Doubles scale, rest;
+};
+
+// A float's exponential is 0 or infinite long before the limits of this.
+template <int part>
+MLXFFI_INLINE Scaled scaled(Doubles x) {
+  // Adding this rounds to an integer n and leaves the exponent of 2^n / part in the lowest bits.
+  constexpr double rounding = 0x1.8p52 + 1024 - part;
+  x = smaller(all(200.0), larger(all(-200.0), x));
   Doubles rounded = x * log2e + rounding;
-  Doubles r = x - (rounded - rounding) * ln2;
-  constexpr double terms[] = {0.50000000784340215, 0.16666666856880702, 0.041666268263845098, 0.0083332651639649365, 0.0013946189717948061, 0.00019917972540171378};
-  return {bits_as<Doubles>(bits_as<Bits>(rounded) << 52), r + r * r * series(r, terms)};
+  return {bits_as<Doubles>(bits_as<Bits>(rounded) << 52), x - (rounded - rounding) * ln2};
+}
+
+MLXFFI_INLINE Power<double> power_of(Doubles x) {
+  auto [scale, rest] = scaled<1>(x);
+  return {scale, rest + rest * rest * series(rest, exp_terms)};
 }
 
 MLXFFI_INLINE Doubles exp_of(Doubles x) {
@@ -59,54 +89,85 @@ MLXFFI_INLINE Doubles expm1_of(Doubles x) {
 MLXFFI_INLINE Doubles sigmoid_of(Doubles x) {
   return 1 / (1 + exp_of(-x));
 }
+
+struct Hyperbolic {
+  Doubles sine, cosine;
+};
+
+// By those of the rest: sinh(a + b) = sinh(a) cosh(b) + cosh(a) sinh(b), cosh(a + b) = cosh(a) cosh(b) + sinh(a) sinh(b).
+MLXFFI_INLINE Hyperbolic hyperbolic(Doubles x) {
+  constexpr double even[] = {1, exp_terms[0], exp_terms[2], exp_terms[4]}, odd[] = {1, exp_terms[1], exp_terms[3], exp_terms[5]};
+  constexpr uint64_t of_inverse = uint64_t(2 * 1022) << 52;
+  auto [half, rest] = scaled<2>(x);
+  Doubles inverse = bits_as<Doubles>(of_inverse - bits_as<Bits>(half)), square = rest * rest;
+  Doubles sine = half - inverse, cosine = half + inverse, of_rest = rest * series(square, odd), beside = series(square, even);
+  return {sine * beside + cosine * of_rest, cosine * beside + sine * of_rest};
+}
+
 MLXFFI_INLINE Doubles sinh_of(Doubles x) {
-  auto e = expm1_of(size_of(x));
-  return with_sign_of(x, (e + e / (e + 1)) * 0.5);
+  return with_sign_of(x, hyperbolic(x).sine);
 }
 MLXFFI_INLINE Doubles cosh_of(Doubles x) {
-  auto e = exp_of(size_of(x));
-  return (e + 1 / e) * 0.5;
+  return hyperbolic(x).cosine;
 }
 MLXFFI_INLINE Doubles tanh_of(Doubles x) {
-  auto e = expm1_of(size_of(x) * 2);
+  auto e = power_of(x * 2).less_one();
   return with_sign_of(x, e / (e + 2));
 }
 
 // --- logarithms ---
 
-// x = mantissa 2^exponent, the mantissa between sqrt(1/2) and sqrt(2); x is positive.
+// For each of 16 parts of nearly the same length from `lowest` to twice that: 1 / its middle, and the logarithm of that
+// middle. 1 is the middle of its own.
+namespace mantissas {
+constexpr uint64_t lowest = 0x3fe8800000000000;
+constexpr PairTable parts(
+    {1.28, 1.2307692307692308, 1.1851851851851851, 1.1428571428571428,
+       1.103448275862069, 1.0666666666666667, 1.032258064516129, 1.0,
+       0.9411764705882353, 0.8888888888888888, 0.8421052631578947, 0.8,
+       0.7619047619047619, 0.7272727272727273, 0.6956521739130435, 0.6666666666666666},
+    {-0.2468600779315258, -0.20763936477824455, -0.16989903679539742, -0.13353139262452257,
+       -0.09844007281325251, -0.06453852113757116, -0.03174869831458027, 0.0,
+       0.060624621816434854, 0.11778303565638351, 0.17185025692665928, 0.2231435513142097,
+       0.2719337154836418, 0.3184537311185346, 0.3629054936893685, 0.40546510810816444});
+} // namespace mantissas
+
+// x = mantissa 2^exponent, the mantissa in the part of that number; x is positive.
 struct Parts {
   Doubles mantissa, exponent;
+  Bits part;
 };
 
 MLXFFI_INLINE Parts parts_of(Doubles x) {
-  constexpr uint64_t one = uint64_t(1023) << 52, root_of_half = 0x3fe6a09e667f3bcd;
-  // An integer behind the mantissa of 2^52 is that much more than 2^52.
-  constexpr uint64_t integer = 0x4330000000000000;
-  auto bits = bits_as<Bits>(x);
-  auto biased = (bits - root_of_half + one) >> 52;
-  return {bits_as<Doubles>(bits - (biased << 52) + one), bits_as<Doubles>(biased | integer) - (0x1p52 + 1023)};
+  constexpr uint64_t one = uint64_t(1023) << 52, exponents = ~((uint64_t(1) << 52) - 1);
+  Bits bits = bits_as<Bits>(x), above = bits - mantissas::lowest;
+  return {bits_as<Doubles>(bits - (above & exponents)), exponent_of(bits_as<Doubles>(above + one)), above >> 48};
 }
 
-// log(1 + d) + exponent log(2), by 2 atanh(d / (d + 2)).
-MLXFFI_INLINE Doubles log_by_series(Doubles d, Doubles exponent) {
-  constexpr double terms[] = {0.66666666666586327, 0.40000000052752249, 0.28571417043628156, 0.2222337840579125, 0.18123407593265783, 0.16822838611063332};
-  Doubles t = d / (d + 2), square = t * t;
-  return exponent * ln2 + t * (2 + square * series(square, terms));
+// log(1 + d), for d up to 1/32.
+MLXFFI_INLINE Doubles log_by_series(Doubles d) {
+  constexpr double terms[] = {-0.5000000000071543, 0.333333274588318, -0.24999991555981435, 0.20019439615909973, -0.16686511008858604};
+  return d + d * d * series(d, terms);
 }
 
 // The logarithm of what is not a positive number: that of 0 is -inf, that of inf inf, and others have none.
 MLXFFI_INLINE Doubles log_at_limits(Doubles x, Doubles log) {
-  if (any_of(bits_as<Bits>(x) - 1 >= largest)) {
+  if (any_above(bits_as<Bits>(x) - 1, largest - 1)) {
     log = x < INFINITY ? log : x;
     log = x > 0 ? log : x == 0 ? all(-double(INFINITY)) : all(double(NAN));
   }
   return log;
 }
 
-MLXFFI_INLINE Doubles log_of(Doubles x) {
+MLXFFI_INLINE Doubles log_of_positive(Doubles x) {
   auto parts = parts_of(x);
-  return log_at_limits(x, log_by_series(parts.mantissa - 1, parts.exponent));
+  auto [inverse, log_of_middle] = entries(mantissas::parts, parts.part);
+  auto log = log_by_series(parts.mantissa * inverse - 1);
+  return log + (parts.exponent * ln2 + log_of_middle);
+}
+
+MLXFFI_INLINE Doubles log_of(Doubles x) {
+  return log_at_limits(x, log_of_positive(x));
 }
 MLXFFI_INLINE Doubles log2_of(Doubles x) {
   return log_of(x) * log2e;
@@ -114,27 +175,23 @@ MLXFFI_INLINE Doubles log2_of(Doubles x) {
 MLXFFI_INLINE Doubles log10_of(Doubles x) {
   return log_of(x) * 0.4342944819032518;
 }
-MLXFFI_INLINE Doubles log1p_of(Doubles x) {
-  Doubles sum = x + 1;
-  auto parts = parts_of(sum);
-  // Near 1 the sum has lost digits of x.
-  Doubles d = parts.exponent == 0 ? x : parts.mantissa - 1;
-  auto log = log_at_limits(sum, log_by_series(d, parts.exponent));
-  return x == 0 ? x : log;
+// Near 0, 1 + x lacks digits of x that a float has: `near` is what a function is there to 2^-43.
+MLXFFI_INLINE Doubles near_zero(Doubles x, Doubles near, Doubles elsewhere) {
+  return size_of(x) < 0x1p-22 ? near : elsewhere;
 }
 
+MLXFFI_INLINE Doubles log1p_of(Doubles x) {
+  return near_zero(x, x - x * x * 0.5, log_of(x + 1));
+}
 MLXFFI_INLINE Doubles asinh_of(Doubles x) {
-  Doubles size = size_of(x), square = size * size;
-  auto sum = size + square / (1 + root(square + 1));
-  return with_sign_of(x, log1p_of(size < INFINITY ? sum : size));
+  auto size = size_of(x);
+  return with_sign_of(x, near_zero(size, size, log_of(size + root(size * size + 1))));
 }
 MLXFFI_INLINE Doubles acosh_of(Doubles x) {
-  Doubles t = x - 1;
-  return x < 1 ? all(double(NAN)) : log1p_of(t + root(t * (t + 2)));
+  return x < 1 ? all(double(NAN)) : log_of(x + root(x * x - 1));
 }
 MLXFFI_INLINE Doubles atanh_of(Doubles x) {
-  auto size = size_of(x);
-  return with_sign_of(x, log1p_of(2 * size / (1 - size)) * 0.5);
+  return near_zero(x, x, log_of((1 + x) / (1 - x)) * 0.5);
 }
 
 // log(exp(x) + exp(y)); an infinity as large as its neighbour is the result.
@@ -146,8 +203,8 @@ MLXFFI_INLINE Doubles logaddexp_of(Doubles x, Doubles y) {
 }
 
 // As C's pow: 1 for an exponent of 0 and a base of 1 whatever stands beside it.
-MLXFFI_INLINE Doubles pow_at_limits(Doubles x, Doubles y, Doubles power) {
-  Doubles size = size_of(x), none = all(double(NAN));
+MLXFFI_INLINE Doubles pow_at_limits(Doubles x, Doubles y) {
+  Doubles size = size_of(x), none = all(double(NAN)), power = exp_of(y * log_of(size));
   power = size == 1 ? all(1.0) : power;
   Doubles half = y * 0.5;
   auto whole = rounded<Rounding::nearest>(y) == y, odd = whole & (rounded<Rounding::nearest>(half) != half);
@@ -160,43 +217,28 @@ MLXFFI_INLINE Doubles pow_at_limits(Doubles x, Doubles y, Doubles power) {
 }
 
 MLXFFI_INLINE Doubles pow_of(Doubles x, Doubles y) {
-  auto power = exp_of(y * log_of(size_of(x)));
-  return any_of((bits_as<Bits>(x) - 1 >= largest) | (bits_as<Bits>(size_of(y)) > largest)) ? pow_at_limits(x, y, power) : power;
+  bool at_limits = any_above(bits_as<Bits>(x) - 1, largest - 1) || any_above(bits_as<Bits>(size_of(y)), largest);
+  return at_limits ? pow_at_limits(x, y) : exp_of(y * log_of_positive(x));
 }
 
 // --- angles ---
 
-// x = quarter * pi / 2 + rest, where the two lowest bits of `quarter` count.
-struct Turn {
-  Doubles rest;
-  Bits quarter;
-};
+// Adding this rounds to an integer, of which the lowest bits are then those of the sum.
+constexpr double to_integer = 0x1.8p52;
 
-// Up to here the first two parts of pi / 2 times a number of quarters are exact.
+// Up to here the first two parts of pi times a number of turns are exact.
 constexpr double farthest = 1e6;
 
-MLXFFI_INLINE Turn turn_of(Doubles x) {
-  constexpr double rounding = 0x1.8p52, first = 0x1.921fb544p+0, second = 0x1.0b4611a6p-34, third = 0x1.3198a2e037073p-69;
-  Doubles rounded = x * (2 / pi) + rounding, quarters = rounded - rounding;
-  return {((x - quarters * first) - quarters * second) - quarters * third, bits_as<Bits>(rounded)};
-}
-
-MLXFFI_INLINE Doubles sine_series(Doubles rest) {
-  constexpr double terms[] = {-0.16666666666631566, 0.0083333333252687356, -0.00019841263821521369, 2.7555357446185515e-06, -2.4761628619060797e-08};
-  Doubles square = rest * rest;
-  return rest * (1 + square * series(square, terms));
-}
-
-MLXFFI_INLINE Doubles cosine_series(Doubles rest) {
-  constexpr double terms[] = {0.041666666622791892, -0.0013888883750260443, 2.4799519169289395e-05, -2.721016773866554e-07};
-  Doubles square = rest * rest;
-  return 1 - square * 0.5 + square * square * series(square, terms);
+// What is left of x without so many turns of `unit` times pi.
+MLXFFI_INLINE Doubles rest_of(Doubles x, Doubles turns, double unit) {
+  constexpr double first = 0x1.921fb544p+1, second = 0x1.0b4611a6p-33, third = 0x1.3198a2e037073p-68;
+  return ((x - turns * (first * unit)) - turns * (second * unit)) - turns * (third * unit);
 }
 
 // The C library's function of the numbers that are too far away.
 template <double (*function)(double)>
 MLXFFI_INLINE Doubles far(Doubles x, Doubles near) {
-  if (any_of(size_of(x) > farthest)) {
+  if (any_above(bits_as<Bits>(size_of(x)), bits_as<uint64_t>(farthest))) {
     for (int i = 0; i < lanes<double>; i++) {
       near[i] = std::abs(x[i]) > farthest ? function(x[i]) : near[i];
     }
@@ -204,38 +246,52 @@ MLXFFI_INLINE Doubles far(Doubles x, Doubles near) {
   return near;
 }
 
-// sin(x + shift * pi / 2)
-MLXFFI_INLINE Doubles wave(Doubles x, uint64_t shift) {
-  auto turn = turn_of(x);
-  auto quarter = turn.quarter + shift;
-  Doubles size = (quarter & 1) != 0 ? cosine_series(turn.rest) : sine_series(turn.rest);
-  return bits_as<Doubles>(bits_as<Bits>(size) ^ ((quarter & 2) << 62));
+// The sine of what is up to pi / 2.
+MLXFFI_INLINE Doubles sine_series(Doubles x) {
+  constexpr double terms[] = {-0.16666666626130658, 0.008333331107795609, -0.00019840868102339126, 2.752537877725117e-06, -2.3888807259878855e-08};
+  Doubles square = x * x;
+  return x * (1 + square * series(square, terms));
+}
+
+// x after so many half turns, as to_integer has their number.
+MLXFFI_INLINE Doubles turned(Doubles x, Doubles turns) {
+  return bits_as<Doubles>(bits_as<Bits>(x) ^ (bits_as<Bits>(turns) << 63));
 }
 
 MLXFFI_INLINE Doubles sin_of(Doubles x) {
-  return far<std::sin>(x, wave(x, 0));
+  Doubles turns = x * (1 / pi) + to_integer;
+  return far<std::sin>(x, turned(sine_series(rest_of(x, turns - to_integer, 1)), turns));
 }
 MLXFFI_INLINE Doubles cos_of(Doubles x) {
-  return far<std::cos>(x, wave(x, 1));
+  Doubles turns = (x * (1 / pi) + 0.5) + to_integer;
+  return far<std::cos>(x, turned(sine_series(rest_of(x, (turns - to_integer) - 0.5, 1)), turns));
 }
 MLXFFI_INLINE Doubles tan_of(Doubles x) {
-  auto turn = turn_of(x);
-  Doubles sine = sine_series(turn.rest), cosine = cosine_series(turn.rest);
-  auto odd = (turn.quarter & 1) != 0;
-  return far<std::tan>(x, (odd ? -cosine : sine) / (odd ? sine : cosine));
+  Doubles turns = x * (2 / pi) + to_integer, rest = rest_of(x, turns - to_integer, 0.5), square = rest * rest;
+  Doubles height = rest * ((square * 0.0010747250147165785 - 0.11135524579120759) * square + 1);
+  Doubles width = (square * 0.01597090026507899 - 0.4446885779327801) * square + 1;
+  auto odd = (bits_as<Bits>(turns) & 1) != 0;
+  return far<std::tan>(x, (odd ? -width : height) / (odd ? height : width));
+}
+
+constexpr double tangent_of_eighth = 0.41421356237309503;
+
+// The angle of which this is the tangent, up to that of pi / 8.
+MLXFFI_INLINE Doubles angle_by_series(Doubles t) {
+  constexpr double terms[] = {-0.3333333249865448, 0.1999990386313107, -0.14282006410492593, 0.11044674224714623, -0.08476168331365269, 0.04743832337142528};
+  Doubles square = t * t;
+  return t + t * square * series(square, terms);
 }
 
 // The angle of the point (x, y).
 MLXFFI_INLINE Doubles angle_of(Doubles y, Doubles x) {
-  constexpr double terms[] = {-0.33333333331684745, 0.19999999683572053, -0.14285693482774967, 0.1111044703989731, -0.090790969747586742, 0.075682335555352254, -0.058898664924127535, 0.03087600985508604};
-  constexpr double tangent_of_eighth = 0.41421356237309503;
   Doubles width = size_of(x), height = size_of(y);
   auto steep = height > width;
   Doubles low = steep ? width : height, high = steep ? height : width;
   auto large = low > high * tangent_of_eighth;
   Doubles t = (large ? low - high : low) / (large ? low + high : high);
   t = low == high ? all(0.0) : t;
-  Doubles square = t * t, angle = t * (1 + square * series(square, terms));
+  auto angle = angle_by_series(t);
   angle = large | ((low == high) & (high > 0)) ? angle + pi / 4 : angle;
   angle = steep ? pi / 2 - angle : angle;
   angle = bits_as<Bits>(x) >= sign_bit ? pi - angle : angle;
@@ -243,7 +299,13 @@ MLXFFI_INLINE Doubles angle_of(Doubles y, Doubles x) {
 }
 
 MLXFFI_INLINE Doubles atan_of(Doubles x) {
-  return angle_of(x, all(1.0));
+  auto size = size_of(x);
+  auto large = size > tangent_of_eighth, steep = size > 1 / tangent_of_eighth;
+  Doubles above = large ? size - 1 : size, below = large ? size + 1 : all(1.0), from = large ? all(pi / 4) : all(0.0);
+  above = steep ? all(-1.0) : above;
+  below = steep ? size : below;
+  from = steep ? all(pi / 2) : from;
+  return with_sign_of(x, from + angle_by_series(above / below));
 }
 
 // The arc sine of a size, as asin(s) or as pi / 2 - 2 asin(s), with s up to 1/2.
@@ -253,7 +315,7 @@ struct HalvedArc {
 };
 
 MLXFFI_INLINE HalvedArc arc_of(Doubles size) {
-  constexpr double terms[] = {0.1666666718025856, 0.07499948897727615, 0.04465997212024693, 0.030112525942784622, 0.024604708465129792, 0.007509484371943245, 0.03464631531014064};
+  constexpr double terms[] = {0.16666659986128612, 0.07500504504037371, 0.04451689149554512, 0.031808270888551614, 0.01443643349363618, 0.03751961787142571};
   auto is_halved = size > 0.5;
   Doubles square = is_halved ? (1 - size) * 0.5 : size * size, sine = is_halved ? root(square) : size;
   return {is_halved, sine + sine * square * series(square, terms)};

@@ -3,6 +3,7 @@
 
 #include "../fold_rows.h"
 #include "elementwise.h"
+#include "log_sums.h"
 
 namespace mlxffi {
 namespace {
@@ -224,7 +225,7 @@ int64_t place_of_row(const void* row, int64_t size, void* value) {
   using T = typename E::Lane;
   using F = std::conditional_t<largest, Maximum, Minimum>;
   using More = MoreExtreme<largest>;
-  constexpr int64_t block = 16 * Group<T>::width;
+  constexpr int64_t block = 64 * Group<T>::width;
   auto numbers = static_cast<const typename E::Stored*>(row);
   int64_t first = 0, i = block, done;
   T best, rest;
@@ -342,7 +343,7 @@ PlacesOfColumns places_of(bool largest, TypeOfNumbers type) {
 }
 
 #define MLXFFI_FOLD_KERNELS \
-  { row_fold_of, fold_into_of, place_of, places_of }
+  { row_fold_of, fold_into_of, place_of, places_of, log_sums }
 
 } // namespace
 } // namespace mlxffi

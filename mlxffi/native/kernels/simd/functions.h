@@ -35,7 +35,7 @@ struct Exponential<float> {
   MLXFFI_INLINE Power<float> power(Vector<float> x) const {
     // Adding this rounds to an integer n and leaves n + 127, the exponent of 2^n, in the lowest bits.
     constexpr float rounding = 12582912 + 127;
-    x = larger<float>(all(lowest), x);
+    x = larger(all(lowest), x);
     Vector<float> rounded = x * factor + rounding;
     Vector<float> f = x * factor - (rounded - rounding);
     // 2^f - 1 for |f| <= 1/2, to 2e-9 of 2^f.

@@ -84,14 +84,14 @@ MLXFFI_INLINE double highest(const typename E::Stored* x, int64_t size) {
   int64_t i = 0;
   for (; i + 4 * width <= size; i += 4 * width) {
     for (int k = 0; k < 4; k++) {
-      best[k] = larger<typename E::Lane>(E::load(x + i + k * width), best[k]);
+      best[k] = larger(E::load(x + i + k * width), best[k]);
     }
   }
   for (; i < size; i += width) {
     int count = size - i < width ? static_cast<int>(size - i) : width;
-    best[0] = larger<typename E::Lane>(load<E>(x + i, count), best[0]);
+    best[0] = larger(load<E>(x + i, count), best[0]);
   }
-  auto four = larger<typename E::Lane>(larger<typename E::Lane>(best[0], best[1]), larger<typename E::Lane>(best[2], best[3]));
+  auto four = larger(larger(best[0], best[1]), larger(best[2], best[3]));
   double result = four[0];
   for (int k = 1; k < width; k++) {
     result = four[k] > result ? four[k] : result;

@@ -34,6 +34,8 @@ template <class T>
 using Vector = typename VectorOf<T>::Type;
 // As many elements as a vector of floats has, of half the size.
 using Halves = VectorOf<uint16_t, MLXFFI_VECTOR_BYTES / 2>::Type;
+// As many floats as a vector has doubles.
+using Singles = VectorOf<float, MLXFFI_VECTOR_BYTES / 2>::Type;
 
 template <class T>
 inline constexpr int lanes = MLXFFI_VECTOR_BYTES / sizeof(T);
@@ -56,11 +58,6 @@ MLXFFI_INLINE To read_as(const void* from) {
 template <class T>
 MLXFFI_INLINE Vector<T> all(T value) {
   return value - Vector<T>{};
-}
-
-template <class T>
-MLXFFI_INLINE Vector<T> larger(Vector<T> a, Vector<T> b) {
-  return a > b ? a : b;
 }
 
 template <class T>
@@ -167,6 +164,17 @@ MLXFFI_INLINE Vector<float> rounded(Vector<float> x) {
 MLXFFI_INLINE unsigned bits_of(Vector<int64_t> mask) {
   return _mm512_movepi64_mask(bits_as<__m512i>(mask));
 }
+MLXFFI_INLINE bool any_above(Vector<uint64_t> x, uint64_t limit) {
+  return _mm512_cmpgt_epu64_mask(bits_as<__m512i>(x), _mm512_set1_epi64(limit)) != 0;
+}
+// The exponent of the power of two that is the largest up to x, which is positive.
+MLXFFI_INLINE Vector<double> exponent_of(Vector<double> x) {
+  return bits_as<Vector<double>>(_mm512_getexp_pd(bits_as<__m512d>(x)));
+}
+// GCC 12 converts each half by itself.
+MLXFFI_INLINE Vector<double> wide(Singles x) {
+  return bits_as<Vector<double>>(_mm512_cvtps_pd(bits_as<__m256>(x)));
+}
 
 #elif defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 32
 
@@ -186,6 +194,9 @@ MLXFFI_INLINE Vector<float> rounded(Vector<float> x) {
 }
 MLXFFI_INLINE unsigned bits_of(Vector<int64_t> mask) {
   return _mm256_movemask_pd(bits_as<__m256d>(mask));
+}
+MLXFFI_INLINE Vector<double> wide(Singles x) {
+  return bits_as<Vector<double>>(_mm256_cvtps_pd(bits_as<__m128>(x)));
 }
 
 #else
@@ -221,11 +232,94 @@ MLXFFI_INLINE unsigned bits_of(Vector<int64_t> mask) {
   }
   return bits;
 }
+MLXFFI_INLINE Vector<double> wide(Singles x) {
+  return __builtin_convertvector(x, Vector<double>);
+}
 
 #endif
 
 MLXFFI_INLINE bool any_of(Vector<int64_t> mask) {
   return bits_of(mask) != 0;
+}
+
+#if !(defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64)
+
+MLXFFI_INLINE bool any_above(Vector<uint64_t> x, uint64_t limit) {
+  return any_of(x > limit);
+}
+MLXFFI_INLINE Vector<double> exponent_of(Vector<double> x) {
+  // An integer behind the mantissa of 2^52 is that much more than 2^52.
+  constexpr uint64_t integer = 0x4330000000000000;
+  return bits_as<Vector<double>>((bits_as<Vector<uint64_t>>(x) >> 52) | integer) - (0x1p52 + 1023);
+}
+
+#endif
+
+MLXFFI_INLINE Singles narrow(Vector<double> x) {
+  return __builtin_convertvector(x, Singles);
+}
+
+// b where one of the two is a NaN.
+template <class V>
+MLXFFI_INLINE V larger(V a, V b) {
+  return a > b ? a : b;
+}
+template <class V>
+MLXFFI_INLINE V smaller(V a, V b) {
+  return a < b ? a : b;
+}
+
+// GCC 12 makes two instructions of those.
+#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
+
+MLXFFI_INLINE Vector<float> larger(Vector<float> a, Vector<float> b) {
+  return bits_as<Vector<float>>(_mm512_max_ps(bits_as<__m512>(a), bits_as<__m512>(b)));
+}
+MLXFFI_INLINE Vector<double> larger(Vector<double> a, Vector<double> b) {
+  return bits_as<Vector<double>>(_mm512_max_pd(bits_as<__m512d>(a), bits_as<__m512d>(b)));
+}
+MLXFFI_INLINE Vector<float> smaller(Vector<float> a, Vector<float> b) {
+  return bits_as<Vector<float>>(_mm512_min_ps(bits_as<__m512>(a), bits_as<__m512>(b)));
+}
+MLXFFI_INLINE Vector<double> smaller(Vector<double> a, Vector<double> b) {
+  return bits_as<Vector<double>>(_mm512_min_pd(bits_as<__m512d>(a), bits_as<__m512d>(b)));
+}
+
+#endif
+
+// 16 pairs of numbers, to be looked up.
+struct PairTable {
+  alignas(64) double first[16] = {}, second[16] = {}, pairs[16][2] = {};
+
+  constexpr PairTable(const double (&firsts)[16], const double (&seconds)[16]) {
+    for (int i = 0; i < 16; i++) {
+      pairs[i][0] = first[i] = firsts[i];
+      pairs[i][1] = second[i] = seconds[i];
+    }
+  }
+};
+
+struct Entries {
+  Vector<double> first, second;
+};
+
+// The pairs at these places, of which the four lowest bits count.
+MLXFFI_INLINE Entries entries(const PairTable& table, Vector<uint64_t> places) {
+#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
+  auto look_up = [&](const double* in) MLXFFI_INLINED {
+    return bits_as<Vector<double>>(_mm512_permutex2var_pd(_mm512_load_pd(in), bits_as<__m512i>(places), _mm512_load_pd(in + 8)));
+  };
+  return {look_up(table.first), look_up(table.second)};
+#else
+  auto pair = [&](int lane) MLXFFI_INLINED { return read_as<VectorOf<double, 16>::Type>(table.pairs[places[lane] & 15]); };
+#if MLXFFI_VECTOR_BYTES == 32
+  auto a = __builtin_shufflevector(pair(0), pair(2), 0, 1, 2, 3), b = __builtin_shufflevector(pair(1), pair(3), 0, 1, 2, 3);
+  return {__builtin_shufflevector(a, b, 0, 4, 2, 6), __builtin_shufflevector(a, b, 1, 5, 3, 7)};
+#else
+  auto a = pair(0), b = pair(1);
+  return {__builtin_shufflevector(a, b, 0, 2), __builtin_shufflevector(a, b, 1, 3)};
+#endif
+#endif
 }
 
 // --- elements ---
