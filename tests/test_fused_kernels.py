@@ -219,9 +219,25 @@ def test_attention_of_one_query_to_views(view, dtype):
     require_close(found, oracle.attention(queries, keys, values, 0.2, False, None), MATRIX_ERROR[dtype])
 
 
-@pytest.mark.parametrize(("features", "width"), [(1, 1), (3, 5), (64, 32), (80, 96)])
-def test_attention_of_any_width(features, width):
-    check_attention(6, 2, 20, 33, features, width, "float32", {"causal": True})
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("features", "width"), [(1, 1), (3, 5), (2, 7), (6, 34), (64, 32), (80, 96)])
+def test_attention_of_any_width(features, width, dtype):
+    check_attention(6, 2, 20, 33, features, width, dtype, {"causal": True})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("view", VIEWS_OF_KEYS)
+def test_attention_of_many_queries_to_views(view, dtype):
+    """Blocks of queries, one after the other, of heads that share keys; rows of pairs and others."""
+    look, rng = VIEWS_OF_KEYS[view], np.random.default_rng(0)
+    both(
+        lambda q, k, v: fused.attention(q, look(k), look(v), scale=0.2, causal=True),
+        [rng.normal(size=(2, heads, length, 24)) for heads, length in ((4, 200), (2, 230), (2, 230))],
+        lambda q, k, v: oracle.attention(q, k, v, 0.2, True, None),
+        lambda q, k, v, g: oracle.attention_gradients(q, k, v, 0.2, True, None, g),
+        dtype,
+        MATRIX_ERROR[dtype],
+    )
 
 
 @given(

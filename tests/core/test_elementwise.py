@@ -368,6 +368,25 @@ def test_one_shapeless_trace_serves_all_shapes():
         require_equal(compiled(x, x), chain(x, x), 3e-7)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("size", [1, 5, 2049, 300_000])
+def test_numbers_that_are_one_for_the_whole_array(size, dtype):
+    """What a fused function makes of scalars alone is made once, not for each element, also where it is an output."""
+
+    @mx.compile
+    def scaled(a, step):
+        factor = mx.rsqrt(1 - 0.9 ** step.astype(mx.float32)).astype(a.dtype)
+        return a * factor + mx.exp(factor), mx.broadcast_to(factor, a.shape)
+
+    a = np.random.default_rng(size).normal(size=size)
+    found, factors = scaled(mx.array(a).astype(getattr(mx, dtype)), mx.array(3, mx.uint64))
+    factor, error = 1 / np.sqrt(1 - 0.9**3), 1e-6 if dtype == "float32" else 1.2e-2
+    np.testing.assert_allclose(np.array(factors.astype(mx.float32)), factor, rtol=error)
+    np.testing.assert_allclose(
+        np.array(found.astype(mx.float32)), a * factor + np.exp(factor), rtol=error, atol=5 * error
+    )
+
+
 PROGRAM = """
 import numpy as np
 from mlxffi import core as mx

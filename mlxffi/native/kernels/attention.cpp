@@ -5,6 +5,9 @@ namespace mlxffi {
 
 namespace {
 
+// Parts that each thread has, to share them evenly.
+constexpr int64_t parts_of_thread = 8;
+
 // q, k, v, [mask] -> the attention, and for the gradient shift and sum of each row of scores [..., 2].
 class Attention : public Fused {
  public:
@@ -49,19 +52,19 @@ struct Forward {
   void operator()(int64_t head, int64_t block, AttentionScratch& scratch) const {
     int64_t first = block * query_block, count = std::min(query_block, shape.queries - first);
     // A causal mask cuts off the keys behind the last query; those behind the others are left out one by one.
-    int64_t seen = mask.seen(first + count - 1), kv = shape.kv_of(head), width = shape.value_features;
-    scores_of(
-        q.matrix(head, first, count, scratch.q), k.matrix(kv, 0, seen, scratch.k), shape, mask, scale, head, first, count, seen, scratch);
+    int64_t seen = mask.seen(first + count - 1), kv = shape.kv_of(head), width = shape.value_features, pitch = HeadPanels::pitch(seen);
+    RightHead keys(q, k, kv, seen, scratch.k_panels, scratch.k);
+    scores_of({head, first, count}, keys, mask, scale, seen, scratch);
     std::vector<SoftmaxRow> rows(count);
     for (int64_t i = 0; i < count; i++) {
-      float* row = &scratch.scores[i * seen];
+      float* row = &scratch.scores[i * pitch];
       int64_t visible = mask.seen(first + i);
       rows[i] = row_kernels().layers.softmax(row, visible);
       std::fill(row + visible, row + seen, 0.0f);
     }
     scratch.result.resize(count * width);
     product(
-        count, width, seen, 1, {scratch.scores.data(), seen}, Side::as_is, v.matrix(kv, 0, seen, scratch.v), Side::as_is, 0,
+        count, width, seen, 1, {scratch.scores.data(), pitch}, Side::as_is, v.matrix(kv, 0, seen, scratch.v), Side::as_is, 0,
         scratch.result.data(), width);
     for (int64_t i = 0; i < count; i++) {
       put(head, first + i, &scratch.result[i * width], 1 / rows[i].sum, rows[i]);
@@ -119,8 +122,10 @@ void Attention::eval_cpu(const Arrays& inputs, Arrays& outputs) {
     int64_t grain = std::max<int64_t>(1, least_scores * shape.kv_heads / (shape.keys * shape.heads));
     return over_parts(stream(), shape.batch * shape.kv_heads, grain, OneQuery{forward, element_of(inputs[0].dtype())});
   }
-  int64_t blocks = shape.blocks();
-  over_parts(stream(), shape.batch * shape.heads * blocks, 1, [=](int64_t i, AttentionScratch& scratch) {
+  // Blocks of a head one after the other find its keys prepared.
+  int64_t blocks = shape.blocks(), count = shape.batch * shape.heads * blocks;
+  int64_t together = std::clamp<int64_t>(count / (parts_of_thread * thread_count()), 1, blocks);
+  over_parts(stream(), count, together, [=](int64_t i, AttentionScratch& scratch) {
     forward(i / blocks, i % blocks, scratch);
   });
 }

@@ -10,12 +10,20 @@ Heads::Heads(const mx::array& array)
       widen_(row_kernels().layers.widen[static_cast<int>(element_of(array.dtype()))]),
       positions_(array.shape(2)),
       stride_(array.strides()[2]),
+      item_(array.itemsize()),
       even_(rows_.dense() && (positions_ == 1 || (stride_ >= rows_.length() && stride_ < (1 << 30)))),
-      direct_(array.dtype() == mx::float32 && even_) {}
+      direct_(array.dtype() == mx::float32 && even_),
+      in_pairs_(array.dtype() == mx::bfloat16 && even_ && rows_.length() % 2 == 0 && has_pair_product()) {}
 
 RowBlock Heads::block(int64_t head) const {
   std::vector<char> bytes;
   return {rows_.row(head * positions_, bytes), std::max(stride_, rows_.length()), positions_};
+}
+
+RowBlock Heads::block(Positions positions) const {
+  auto whole = block(positions.head);
+  auto data = static_cast<const char*>(whole.data) + positions.first * whole.stride * item_;
+  return {data, whole.stride, positions.count};
 }
 
 Matrix Heads::matrix(int64_t head, int64_t first, int64_t count, std::vector<float>& scratch) const {
@@ -74,13 +82,35 @@ void Mask::apply(int64_t head, int64_t query, float* scores, int64_t count, std:
   }
 }
 
-void scores_of(
-    Matrix q, Matrix k, const AttentionShape& shape, const Mask& mask, float scale, int64_t head, int64_t first, int64_t count,
-    int64_t seen, AttentionScratch& scratch) {
-  scratch.scores.resize(count * seen);
-  product(count, seen, shape.features, scale, q, Side::as_is, k, Side::transposed, 0, scratch.scores.data(), seen);
-  for (int64_t i = 0; i < count; i++) {
-    mask.apply(head, first + i, &scratch.scores[i * seen], seen, scratch.bytes, scratch.mask);
+RightHead::RightHead(const Heads& left, const Heads& right, int64_t head, int64_t count, HeadPanels& panels, std::vector<float>& floats)
+    : left_(left) {
+  if (left.in_pairs() && right.in_pairs()) {
+    panels.prepare(head, right.block(head), right.features(), count);
+    panels_ = &panels;
+  } else {
+    floats_ = right.matrix(head, 0, count, floats);
+  }
+}
+
+void RightHead::multiply(Positions rows, int64_t seen, float scale, std::vector<float>& out, std::vector<float>& scratch) const {
+  int64_t pitch = HeadPanels::pitch(seen);
+  out.resize(rows.count * pitch);
+  if (!panels_) {
+    auto left = left_.matrix(rows.head, rows.first, rows.count, scratch);
+    return product(rows.count, seen, left_.features(), scale, left, Side::as_is, floats_, Side::transposed, 0, out.data(), pitch);
+  }
+  panels_->multiply(left_.block(rows), seen, out.data(), pitch);
+  auto scaled = row_kernels().layers.narrow[static_cast<int>(Element::float32)];
+  for (int64_t i = 0; scale != 1 && i < rows.count; i++) {
+    scaled(&out[i * pitch], &out[i * pitch], seen, scale);
+  }
+}
+
+void scores_of(Positions queries, const RightHead& keys, const Mask& mask, float scale, int64_t seen, AttentionScratch& scratch) {
+  keys.multiply(queries, seen, scale, scratch.scores, scratch.q);
+  for (int64_t i = 0; i < queries.count; i++) {
+    float* row = &scratch.scores[i * HeadPanels::pitch(seen)];
+    mask.apply(queries.head, queries.first + i, row, seen, scratch.bytes, scratch.mask);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attention.h"
+#include "attention_panels.h"
 #include "products.h"
 #include "row_access.h"
 
@@ -32,6 +33,11 @@ struct AttentionShape {
   }
 };
 
+// Some positions of a head, which is counted over the batch.
+struct Positions {
+  int64_t head, first, count;
+};
+
 // The positions of one array's heads as float32 matrices: where they lie, else copied to a thread's scratch.
 class Heads {
  public:
@@ -43,12 +49,20 @@ class Heads {
     return even_;
   }
   RowBlock block(int64_t head) const;
+  RowBlock block(Positions positions) const;
+  // Whether these are bfloat16 numbers that the CPU multiplies in pairs.
+  bool in_pairs() const {
+    return in_pairs_;
+  }
+  int64_t features() const {
+    return rows_.length();
+  }
 
  private:
   RowsOf rows_;
   Widen widen_;
-  int64_t positions_, stride_;
-  bool even_, direct_;
+  int64_t positions_, stride_, item_;
+  bool even_, direct_, in_pairs_;
 };
 
 // Writes positions of heads to a new array of shape (batch, heads, positions, features) that lies in memory as (batch,
@@ -93,12 +107,25 @@ class Mask {
 struct AttentionScratch {
   std::vector<float> q, k, v, o, g, scores, cotangents, mask, result;
   std::vector<char> bytes;
+  HeadPanels k_panels, v_panels;
 };
 
-// Masked scores of `count` queries from `first` on, for the keys that they see, in scratch.scores.
-void scores_of(
-    Matrix q, Matrix k, const AttentionShape& shape, const Mask& mask, float scale, int64_t head, int64_t first, int64_t count,
-    int64_t seen, AttentionScratch& scratch);
+// The right factor of products with the positions of a head.
+class RightHead {
+ public:
+  // Of `count` positions, for rows of `left`. `panels` and `floats` keep what is made of the head.
+  RightHead(const Heads& left, const Heads& right, int64_t head, int64_t count, HeadPanels& panels, std::vector<float>& floats);
+  // out[i * HeadPanels::pitch(seen) + j] is scale times the dot product of position i of `rows` and j of the head.
+  void multiply(Positions rows, int64_t seen, float scale, std::vector<float>& out, std::vector<float>& scratch) const;
+
+ private:
+  const Heads& left_;
+  const HeadPanels* panels_ = nullptr;
+  Matrix floats_{nullptr, 0};
+};
+
+// Masked scores of some queries, for the keys that they see, in scratch.scores.
+void scores_of(Positions queries, const RightHead& keys, const Mask& mask, float scale, int64_t seen, AttentionScratch& scratch);
 
 // The gradients of q, k and v, and the mask's if asked for, of inputs q, k, v, [mask], cotangent, output, and the
 // rows' shifts and sums.

@@ -20,21 +20,21 @@ struct Backward {
     int64_t kv = shape.kv_of(head);
     std::fill(to_k, to_k + shape.keys * shape.features, 0.0f);
     std::fill(to_v, to_v + shape.keys * shape.value_features, 0.0f);
-    auto keys = k.matrix(kv, 0, shape.keys, scratch.k), values = v.matrix(kv, 0, shape.keys, scratch.v);
+    auto keys = k.matrix(kv, 0, shape.keys, scratch.k);
+    RightHead to_scores(q, k, kv, shape.keys, scratch.k_panels, scratch.k), to_cotangents(cotangents, v, kv, shape.keys, scratch.v_panels, scratch.v);
     for (int64_t block = 0; block < shape.blocks(); block++) {
-      of_block(head, block * query_block, keys, values, to_k, to_v, scratch);
+      int64_t first = block * query_block, count = std::min(query_block, shape.queries - first), seen = mask.seen(first + count - 1);
+      scores_of({head, first, count}, to_scores, mask, scale, seen, scratch);
+      to_cotangents.multiply({head, first, count}, seen, 1, scratch.cotangents, scratch.g);
+      of_block(head, first, count, seen, keys, to_k, to_v, scratch);
     }
   }
 
-  void of_block(int64_t head, int64_t first, Matrix keys, Matrix values, float* to_k, float* to_v, AttentionScratch& scratch) const {
-    int64_t count = std::min(query_block, shape.queries - first), seen = mask.seen(first + count - 1);
-    int64_t features = shape.features, width = shape.value_features;
+  void of_block(int64_t head, int64_t first, int64_t count, int64_t seen, Matrix keys, float* to_k, float* to_v, AttentionScratch& scratch) const {
+    int64_t features = shape.features, width = shape.value_features, pitch = HeadPanels::pitch(seen);
     auto queries = q.matrix(head, first, count, scratch.q), g = cotangents.matrix(head, first, count, scratch.g);
-    scores_of(queries, keys, shape, mask, scale, head, first, count, seen, scratch);
-    scratch.cotangents.resize(count * seen);
-    product(count, seen, width, 1, g, Side::as_is, values, Side::transposed, 0, scratch.cotangents.data(), seen);
     to_probabilities(head, first, count, seen, g, scratch);
-    Matrix p{scratch.scores.data(), seen}, ds{scratch.cotangents.data(), seen};
+    Matrix p{scratch.scores.data(), pitch}, ds{scratch.cotangents.data(), pitch};
     product(seen, width, count, 1, p, Side::transposed, g, Side::as_is, 1, to_v, width);
     product(seen, features, count, 1, ds, Side::transposed, queries, Side::as_is, 1, to_k, features);
     scratch.result.resize(count * features);
@@ -48,8 +48,9 @@ struct Backward {
   void to_probabilities(int64_t head, int64_t first, int64_t count, int64_t seen, Matrix g, AttentionScratch& scratch) const {
     auto& kernels = row_kernels().layers;
     auto o = outputs.matrix(head, first, count, scratch.o);
+    int64_t pitch = HeadPanels::pitch(seen);
     for (int64_t i = 0; i < count; i++) {
-      float *p = &scratch.scores[i * seen], *ds = &scratch.cotangents[i * seen];
+      float *p = &scratch.scores[i * pitch], *ds = &scratch.cotangents[i * pitch];
       int64_t row = head * shape.queries + first + i, visible = mask.seen(first + i);
       SoftmaxRow softmax{static_cast<float>(kept.number(row, 0)), static_cast<float>(kept.number(row, 1))};
       float mean = kernels.dot(g.data + i * g.stride, o.data + i * o.stride, shape.value_features);

@@ -320,13 +320,19 @@ Blocks::Task::Task(std::shared_ptr<const Blocks> blocks, Axes axes, int64_t size
 // What one thread does of a task, with memory of its own for a block of each register.
 class Blocks::Task::Worker {
  public:
-  explicit Worker(const Task& task) : task_(task), blocks_(*task.blocks), now_(blocks_.items_.size()) {
+  explicit Worker(const Task& task) : task_(task), blocks_(*task.blocks), now_(blocks_.items_.size()), kept_(now_.size()) {
     static thread_local std::vector<char> memory;
     memory.resize(std::max<size_t>(memory.size(), now_.size() * register_bytes));
     memory_ = memory.data();
     for (int i = 0; i < blocks_.inputs_; i++) {
       if (task_.lies[i] == Lies::as_one) {
-        copy_strided(task_.inputs[i], 0, task_.block, blocks_.items_[i], own(i));
+        keep(i, task_.inputs[i]);
+      }
+    }
+    for (auto& step : blocks_.steps_) {
+      if (std::all_of(step.from.begin(), step.from.end(), [this](int place) { return kept_[place]; })) {
+        compute(step, own(step.to), 1);
+        keep(step.to, own(step.to));
       }
     }
   }
@@ -343,6 +349,21 @@ class Blocks::Task::Worker {
 
   char* own(int place) const {
     return memory_ + place * register_bytes;
+  }
+
+  // Fills a register with one number, which is the same in all blocks.
+  void keep(int place, const char* number) {
+    copy_strided(number, 0, task_.block, blocks_.items_[place], own(place));
+    now_[place] = own(place);
+    kept_[place] = true;
+  }
+
+  void compute(const Step& step, char* out, int64_t count) const {
+    const void* in[3];
+    for (size_t i = 0; i < step.from.size(); i++) {
+      in[i] = now_[step.from[i]];
+    }
+    step.kernel(in, out, count);
   }
 
   const char* source(int i, int64_t begin, int64_t count) const {
@@ -373,13 +394,11 @@ class Blocks::Task::Worker {
       now_[i] = source(i, begin, count);
     }
     for (auto& step : blocks_.steps_) {
-      const void* in[3];
-      for (size_t i = 0; i < step.from.size(); i++) {
-        in[i] = now_[step.from[i]];
+      if (!kept_[step.to]) {
+        char* out = target(step.to, begin);
+        compute(step, out, count);
+        now_[step.to] = out;
       }
-      char* out = target(step.to, begin);
-      step.kernel(in, out, count);
-      now_[step.to] = out;
     }
     for (size_t i = 0; i < blocks_.outputs_.size(); i++) {
       int place = blocks_.outputs_[i], item = blocks_.items_[place];
@@ -394,6 +413,7 @@ class Blocks::Task::Worker {
   const Blocks& blocks_;
   char* memory_;
   std::vector<const char*> now_;
+  std::vector<bool> kept_;
 };
 
 void Blocks::Task::operator()() const {

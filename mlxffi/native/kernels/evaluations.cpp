@@ -9,6 +9,7 @@
 #include "extremes.h"
 #include "folds.h"
 #include "gathers.h"
+#include "joins.h"
 #include "scans.h"
 #include "scatters.h"
 #include "sorting.h"
@@ -155,6 +156,17 @@ Evaluation writing(const mx::array& node) {
   };
 }
 
+Evaluation joining(const mx::array& node) {
+  auto join = as<mx::Concatenate>(node.primitive(), "Concatenate");
+  if (!join) {
+    return nullptr;
+  }
+  return [axis = join->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    concatenate(axis, inputs, outputs[0], s);
+    return true;
+  };
+}
+
 Evaluation running(const mx::array& node) {
   // Scans are named after what they accumulate.
   if (!std::string_view(node.primitive().name()).starts_with("Cum")) {
@@ -187,7 +199,7 @@ Evaluation evaluation_of(const mx::array& node) {
   if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
     return nullptr;
   }
-  for (auto* find : {reduction, place, sorting, lookup, writing, running}) {
+  for (auto* find : {reduction, place, sorting, lookup, writing, running, joining}) {
     if (auto found = find(node)) {
       return found;
     }

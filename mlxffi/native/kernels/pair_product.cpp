@@ -1,5 +1,6 @@
 #include "pair_product.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "aligned.h"
@@ -11,7 +12,9 @@ namespace mlxffi {
 namespace {
 
 // Rows that a panel multiplies, and terms that are added at once: both factors of a part stay in the cache.
-constexpr int64_t row_block = 256, inner_block = 1024;
+constexpr int64_t row_block = 512, inner_block = 1024;
+// Tiles that each thread has, to share them evenly, and rows that are worth a panel.
+constexpr int64_t tiles_of_thread = 4, least_rows = 128;
 // Multiplications that are worth a thread.
 constexpr int64_t least_work = 131072;
 
@@ -24,6 +27,15 @@ void pack(HalfMatrix b, Side side, Range terms, Range columns, uint32_t* panel) 
   }
 }
 
+// Fewer rows where threads would have no work: a row's sums do not depend on those beside it.
+int64_t rows_of_tiles(int64_t m, int64_t n) {
+  int64_t panels = (n + pair_columns - 1) / pair_columns, rows = row_block;
+  while (rows > least_rows && panels * std::max<int64_t>(1, m / rows) < tiles_of_thread * thread_count()) {
+    rows /= 2;
+  }
+  return rows;
+}
+
 } // namespace
 
 bool has_pair_product() {
@@ -32,7 +44,7 @@ bool has_pair_product() {
 
 void pair_product(int64_t m, int64_t n, int64_t k, HalfMatrix a, HalfMatrix b, Side b_side, const PutSums& put) {
   std::vector<std::pair<Range, Range>> tiles;
-  in_parts(m, row_block, [&](Range rows) {
+  in_parts(m, rows_of_tiles(m, n), [&](Range rows) {
     for (int64_t begin = 0; begin < n; begin += pair_columns) {
       tiles.push_back({rows, {begin, std::min(begin + pair_columns, n)}});
     }

@@ -1,0 +1,74 @@
+#include "joins.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "recycled.h"
+#include "row_access.h"
+
+namespace mlxffi {
+
+namespace {
+
+// Bytes that are worth a thread.
+constexpr int64_t least_bytes = worth_a_thread * int64_t(sizeof(float));
+
+// The numbers of one input as runs of `bytes`, `together` of which stand side by side in the result, `step` bytes apart from the next.
+class Piece {
+ public:
+  Piece(const mx::array& input, int axis, int64_t step, char* to) : step_(step), to_(to) {
+    auto [outer, length, inner] = AroundAxes(input.shape(), axis);
+    int64_t size = length * inner * static_cast<int64_t>(input.itemsize());
+    if (input.flags().row_contiguous) {
+      data_ = input.data<char>();
+      bytes_ = size;
+      count_ = outer;
+    } else {
+      rows_.emplace(input);
+      bytes_ = rows_->length() * static_cast<int64_t>(input.itemsize());
+      count_ = rows_->count();
+      together_ = size / bytes_;
+    }
+  }
+
+  // Parts of runs, as long ones of few are shared by threads too.
+  void copy() const {
+    parallel_for(count_ * bytes_, least_bytes, [this](int64_t begin, int64_t end) {
+      std::vector<char> scratch;
+      while (begin < end) {
+        int64_t run = begin / bytes_, first = begin % bytes_, last = std::min(bytes_, first + end - begin);
+        auto from = rows_ ? static_cast<const char*>(rows_->row(run, scratch)) : data_ + run * bytes_;
+        std::memcpy(to_ + run / together_ * step_ + run % together_ * bytes_ + first, from + first, last - first);
+        begin += last - first;
+      }
+    });
+  }
+
+ private:
+  int64_t step_;
+  char* to_;
+  const char* data_ = nullptr;
+  std::optional<RowsOf> rows_;
+  int64_t bytes_, count_, together_ = 1;
+};
+
+} // namespace
+
+void concatenate(int axis, const Arrays& inputs, mx::array& out, mx::Stream s) {
+  allocate(out);
+  auto around = AroundAxes(out.shape(), axis);
+  int64_t item = around.inner * static_cast<int64_t>(out.itemsize());
+  std::vector<Piece> pieces;
+  auto to = out.data<char>();
+  for (auto& input : inputs) {
+    pieces.emplace_back(input, axis, around.length * item, to);
+    to += input.shape(axis) * item;
+  }
+  on_stream(s, [pieces = std::move(pieces)] {
+    for (auto& piece : pieces) {
+      piece.copy();
+    }
+  });
+}
+
+} // namespace mlxffi
