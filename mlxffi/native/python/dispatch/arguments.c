@@ -6,13 +6,6 @@
 
 /* --- numbers --- */
 
-bool read_int32(int *target, PyObject *object) {
-  int64_t value;
-  bool fits = read_int64(&value, object) && value >= INT32_MIN && value <= INT32_MAX;
-  *target = fits ? (int)value : 0;
-  return fits;
-}
-
 static bool read_small(Value *value, PyObject *object) {
   return read_int64(&value->integer, object) && value->integer >= INT32_MIN && value->integer <= INT32_MAX;
 }
@@ -33,8 +26,7 @@ static bool read_flag(bool *target, PyObject *object) {
   return object == Py_True || object == Py_False;
 }
 
-static int read_items(void *target, bool wide, PyObject *sequence) {
-  bool list = PyList_CheckExact(sequence);
+static int read_items(void *target, bool wide, PyObject *sequence, bool list) {
   Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence), most = wide ? MOST_INTS / 2 : MOST_INTS;
   for (Py_ssize_t i = 0; i < size && size <= most; i++) {
     PyObject *item = list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i);
@@ -47,9 +39,10 @@ static int read_items(void *target, bool wide, PyObject *sequence) {
 
 static int read_list(void *target, bool wide, PyObject *sequence) {
   int count = -1;
-  if (PyList_CheckExact(sequence) || PyTuple_CheckExact(sequence)) {
+  bool list = PyList_CheckExact(sequence);
+  if (list || PyTuple_CheckExact(sequence)) {
     LOCK(sequence)
-    count = read_items(target, wide, sequence);
+    count = read_items(target, wide, sequence, list);
     UNLOCK
   }
   return count;
@@ -357,7 +350,7 @@ bool read_value(Value *value, char letter, PyObject *object) {
   }
 }
 
-static void free_owned(Value *value, char letter) {
+void free_owned(Value *value, char letter) {
   switch (letter) {
     case 's':
       mlx_stream_free(value->stream);
@@ -392,9 +385,6 @@ static void free_owned(Value *value, char letter) {
 
 void free_values(Value *values, const char *letters, int count) {
   for (int i = 0; i < count; i++) {
-    if (values[i].owned) {
-      free_owned(&values[i], letters[i]);
-    }
-    Py_XDECREF(values[i].made);
+    free_value(&values[i], letters[i]);
   }
 }

@@ -69,9 +69,23 @@ bool match_likes(Value *values, const char *letters);
 bool take_key(Value *value);
 /* The same for each parameter of a key that was not given. */
 bool take_keys(Value *values, const char *letters);
+
+/* The end of an argument: of what was made for it, which it mostly is not. */
+void free_owned(Value *value, char letter);
+static inline void free_value(Value *value, char letter) {
+  if (value->owned) {
+    free_owned(value, letter);
+  }
+  Py_XDECREF(value->made);
+}
 void free_values(Value *values, const char *letters, int count);
 
-bool read_int32(int *target, PyObject *object);
+static inline bool read_int32(int *target, PyObject *object) {
+  int64_t value;
+  bool fits = read_int64(&value, object) && value >= INT32_MIN && value <= INT32_MAX;
+  *target = fits ? (int)value : 0;
+  return fits;
+}
 /* Ints of a list or tuple; -1, without an exception, for anything else. */
 int read_ints(int *target, PyObject *sequence);
 /* What an object stands for beside an array of a dtype, or, for -1, alone: a new handle; false after an exception. */

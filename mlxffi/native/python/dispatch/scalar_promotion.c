@@ -9,15 +9,6 @@ bool is_inexact_dtype(int dtype) {
   return dtype >= MLX_FLOAT16;
 }
 
-bool read_int64(int64_t *target, PyObject *object) {
-  int overflow = 0;
-  if (!PyLong_CheckExact(object)) {
-    return false;
-  }
-  *target = PyLong_AsLongLongAndOverflow(object, &overflow);
-  return !overflow;
-}
-
 /* --- floating point in 16 bits --- */
 
 static uint16_t bfloat16_of(float number) {

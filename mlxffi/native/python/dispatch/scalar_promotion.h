@@ -10,7 +10,14 @@
 bool is_inexact_dtype(int dtype);
 
 /* An int itself, of 64 bits; false, without an exception, for anything else. */
-bool read_int64(int64_t *target, PyObject *object);
+static inline bool read_int64(int64_t *target, PyObject *object) {
+  int overflow = 0;
+  if (!PyLong_CheckExact(object)) {
+    return false;
+  }
+  *target = PyLong_AsLongLongAndOverflow(object, &overflow);
+  return !overflow;
+}
 
 /* A number as an element of a dtype, cast as C casts; on the way it is a float where others are. */
 typedef enum { AS_IT_IS, AS_FLOAT64, AS_FLOAT32 } Reading;

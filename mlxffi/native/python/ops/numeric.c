@@ -77,8 +77,8 @@ static PyObject *tensordot(Value *v) {
   } else if (read) {
     mlx_tensordot_axis(&made, v[0].array, v[1].array, (int)first.integer, v[3].stream);
   }
-  free_values(&first, "n", 1);
-  free_values(&second, "n", 1);
+  free_value(&first, 'n');
+  free_value(&second, 'n');
   return read ? one(made) : NULL;
 }
 
@@ -109,8 +109,8 @@ static PyObject *conv_general(Value *v) {
                      ints_of(&high), kernel->ints, ints_of(kernel), input->ints, ints_of(input), (int)v[6].integer,
                      v[7].flag, v[8].stream);
   }
-  free_values(&low, "N", 1);
-  free_values(&high, "N", 1);
+  free_value(&low, 'N');
+  free_value(&high, 'N');
   return read ? one(made) : NULL;
 }
 

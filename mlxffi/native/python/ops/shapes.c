@@ -15,7 +15,7 @@ static PyObject *reshape_by_rest(Value *v) {
   if (read) {
     mlx_reshape(&made, v[0].array, sizes.ints, (size_t)sizes.count, v[1].stream);
   }
-  free_values(&sizes, "n", 1);
+  free_value(&sizes, 'n');
   return read ? one(made) : NULL;
 }
 
@@ -28,7 +28,7 @@ static PyObject *transpose_by_rest(Value *v) {
   } else if (read) {
     mlx_transpose(&made, v[0].array, v[1].stream);
   }
-  free_values(&axes, "n", 1);
+  free_value(&axes, 'n');
   return read ? one(made) : NULL;
 }
 
@@ -60,7 +60,7 @@ static PyObject *as_strided(Value *v) {
     size_t count = (size_t)strides.count;
     mlx_as_strided(&made, a, shape, (size_t)ndim, strides.longs, count, (size_t)v[3].integer, v[4].stream);
   }
-  free_values(&strides, "q", 1);
+  free_value(&strides, 'q');
   return read ? one(made) : NULL;
 }
 
@@ -105,7 +105,7 @@ static mlx_array taken(mlx_array a, int position, int axis, mlx_stream stream) {
     mlx_squeeze_axis(&made, part, at, stream);
     mlx_array_free(part);
   }
-  free_values(&bounds, "n", 1);
+  free_value(&bounds, 'n');
   return made;
 }
 
@@ -281,10 +281,10 @@ static PyObject *broadcast_shapes(Value *v) {
       const char *text = "[broadcast_shapes] Shape %R cannot be broadcast to those before it.";
       fit = refused(MLXFFI_ERROR_INVALID_ARGUMENT, text, v[0].items[i]);
     }
-    free_values(other, "n", 1);
+    free_value(other, 'n');
   }
   made = fit ? int_tuple(shape->ints, shape->count) : NULL;
-  free_values(shape, "n", 1);
+  free_value(shape, 'n');
   return made;
 }
 
@@ -324,7 +324,7 @@ static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
     Value pair;
     fit = convert_object(&pair, 'n', "pad", "pad_width", PyList_GetItem(pairs, i)) &&
           (pair.count == 2 ? i >= ndim || set_margins(margins, i, size == 1 ? ndim : 1, &pair) : not_pairs(margins));
-    free_values(&pair, "n", 1);
+    free_value(&pair, 'n');
   }
   if (fit && size != 1 && size != ndim) {
     return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[pad] expected %d pairs, got %d", ndim, size);
@@ -350,7 +350,7 @@ static bool read_margins(Margins *margins, int ndim) {
   } else if (plain || (!PyErr_Occurred() && convert_object(&ints, 'N', "pad", "pad_width", list ? list : margins->width))) {
     read = set_margins(margins, 0, ndim, &ints);
   }
-  free_values(&ints, "N", 1);
+  free_value(&ints, 'N');
   Py_XDECREF(list);
   return read;
 }
@@ -368,9 +368,9 @@ static PyObject *pad(Value *v) {
     mlx_pad(&made, a, axes.ints, count, margins.low.ints, count, margins.high.ints, count, v[3].array, v[2].text,
             v[4].stream);
   }
-  free_values(&margins.low, "n", 1);
-  free_values(&margins.high, "n", 1);
-  free_values(&axes, "n", 1);
+  free_value(&margins.low, 'n');
+  free_value(&margins.high, 'n');
+  free_value(&axes, 'n');
   return read ? one(made) : NULL;
 }
 

@@ -197,7 +197,7 @@ static bool packed_ints(mlx_vector_int *vector, PyObject *list) {
     *vector = mlx_vector_int_new_data(ints.ints, ints_of(&ints));
     read = vector->ctx || raise_last_error();
   }
-  free_values(&ints, "n", 1);
+  free_value(&ints, 'n');
   return read;
 }
 

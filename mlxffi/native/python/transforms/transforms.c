@@ -91,7 +91,7 @@ static PyObject *replaced_slices(Value *v, mlx_vector_array slices, mlx_vector_a
     end_call();
     list = list_of(failed, result);
   }
-  free_values(&out_axes, "n", 1);
+  free_value(&out_axes, 'n');
   return list;
 }
 
