@@ -79,18 +79,26 @@ def own_arrays(buffer: Any, count: int) -> list[Any]:
 
 def handles(arrays: Sequence[Array]) -> list[int]:
     """The handles of arrays, for a call that holds the GIL and takes a list."""
+    kind = array_class
     try:
-        return [arrays[0]._h] if len(arrays) == 1 else [array._h for array in arrays]
+        if len(arrays) == 1 and type(arrays[0]) is kind:
+            return [arrays[0]._h]
+        found = [array._h for array in arrays if type(array) is kind]
+        return found if len(found) == len(arrays) else [_handle(array) for array in arrays]
     except AttributeError:  # made by `object.__new__` alone
         raise TypeError("expected Arrays with a value, got one without") from None
+
+
+def _handle(array: object) -> int:
+    """The handle of what may be of a class derived from Array, or a stranger with an attribute of that name."""
+    if not isinstance(array, array_class):
+        raise TypeError(f"expected Arrays with a value, got {type(array).__name__}")
+    return array._h
 
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
     """A new vector handle that holds the arrays: for a call that gives up the GIL, and frees it."""
     arrays = tuple(arrays)  # no other thread takes one of them away
-    for array in arrays:
-        if not isinstance(array, array_class):
-            raise TypeError(f"expected Arrays with a value, got {type(array).__name__}")
     own = handles(arrays)
     vector = graph.glue_vector_array_of(*own) if len(own) == 1 else graph.glue_vector_array_pack(own, len(own))
     if not vector:

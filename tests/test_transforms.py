@@ -241,6 +241,27 @@ def test_a_function_without_inputs_is_refused(transform):
 # --- custom rules ---
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_rules_get_as_many_arrays_as_there_are(count):
+    seen = []
+
+    def reverse(primals, cotangents, outputs):
+        seen.append([[array.item() for array in arrays] for arrays in (primals, cotangents, outputs)])
+        return [3 * cotangent for cotangent in cotangents]
+
+    def forward(primals, tangents, argnums):
+        seen.append([[array.item() for array in arrays] for arrays in (primals, tangents)] + [argnums])
+        return [5 * tangent for tangent in tangents]
+
+    fn = m.custom_function(lambda inputs: [array + 1 for array in inputs], reverse, forward)
+    numbers = [float(place) for place in range(count)]
+    arrays, seeds = ([Array(number + offset) for number in numbers] for offset in (0, 100))
+    outputs, others = ([number + offset for number in numbers] for offset in (1, 100))
+    assert [array.item() for array in m.vjp(fn, arrays, seeds)[1]] == [3 * seed for seed in others]
+    assert [array.item() for array in m.jvp(fn, arrays, seeds)[1]] == [5 * seed for seed in others]
+    assert seen == [[numbers, others, outputs], [numbers, others, list(range(count))]]
+
+
 def test_custom_vjp_uses_the_rule():
     seen = []
 
