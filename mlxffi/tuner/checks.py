@@ -7,6 +7,7 @@ Each check gives the value back, or says why not.
 from __future__ import annotations
 
 import importlib
+import reprlib
 import sys
 from collections.abc import Callable
 from numbers import Real
@@ -88,6 +89,37 @@ def pair(owner: str, name: str, value: Any, check: NumberCheck) -> tuple[float, 
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise ArgumentError(f"[{owner}] {name}: expected two numbers, got {value!r}")
     return check(owner, f"{name}[0]", value[0]), check(owner, f"{name}[1]", value[1])
+
+
+# --- objects ---
+
+
+def capable(owner: str, name: str, value: Any, *methods: str) -> None:
+    """Raise ArgumentError unless a value is an object with some methods.
+
+    Args:
+      owner, name, value: as in `count`.
+      methods: their names.
+
+    Raises:
+      ValueError: one is missing, or the value is a class.
+    """
+    if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in methods):
+        raise ArgumentError(f"[{owner}] {name}: expected one with {' and '.join(methods)}, got {reprlib.repr(value)}")
+
+
+def instance(owner: str, name: str, value: Any, kind: type) -> None:
+    """Raise ArgumentError unless a value is of a class.
+
+    Args:
+      owner, name, value: as in `count`.
+      kind: the class.
+
+    Raises:
+      ValueError: it is of another one.
+    """
+    if not isinstance(value, kind):
+        raise ArgumentError(f"[{owner}] {name}: expected an instance of {kind.__name__}, got {reprlib.repr(value)}")
 
 
 # --- libraries ---

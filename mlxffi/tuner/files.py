@@ -67,9 +67,28 @@ def locked(folder: PathLike) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _lock(folder, descriptor)
+        _remove_left(Path(folder))
         yield
     finally:
         os.close(descriptor)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove what killed processes have left beside their files."""
+    for path in folder.glob(".*.*"):
+        process = path.name.split(".")[1]
+        if process.isdigit() and path.is_file() and not _is_running(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _lock(folder: PathLike, descriptor: int) -> None:

@@ -6,7 +6,7 @@ processes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
 from ..core import array, stop_gradient, where
@@ -134,3 +134,20 @@ class DistillationLoss:
             return distance, batch.weights.sum()
         total, count = plain()
         return self._weight * distance + (1 - self._weight) * total, count
+
+
+def sums_of(found: Any) -> tuple[array, ...]:
+    """What a loss gave: a sum, the number of its targets, and perhaps more sums.
+
+    Args:
+      found: what it returned.
+
+    Returns:
+      the same.
+
+    Raises:
+      ValueError: it is something else.
+    """
+    if not isinstance(found, (tuple, list)) or len(found) < 2 or not all(isinstance(item, array) for item in found):
+        raise ArgumentError(f"loss: expected a sum and the number of targets, as arrays, got {found!r}")
+    return tuple(found)

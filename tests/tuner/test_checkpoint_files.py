@@ -67,6 +67,7 @@ def test_a_killed_process_leaves_its_last_checkpoint_whole(tmp_path):
     # Kills do come in the middle of saves.
     assert unfinished > 0
     assert_as_if_never_killed(tmp_path, last + 3)
+    assert not list(tmp_path.glob(".*"))
 
 
 def whole_parameters(path):

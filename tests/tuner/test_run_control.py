@@ -13,7 +13,7 @@ from training import At, Recorder, arrays, assert_same
 
 import mlxffi.core as mx
 from mlxffi.tuner.cli.settings import settings_of
-from mlxffi.tuner.cli.stopping import Interruption, TimeLimit, how_to_go_on
+from mlxffi.tuner.cli.stopping import OTHERWISE, Interruption, TimeLimit, how_to_go_on
 from mlxffi.tuner.datasets import Example, iterate_batches
 from mlxffi.tuner.optimizers import SGD, AdamW
 from mlxffi.tuner.trainer import Stop, TrainingArgs, train
@@ -155,21 +155,20 @@ def test_validation_records_without_targets_are_counted():
 # --- Ctrl-C and the clock ---
 
 
-@pytest.mark.parametrize("stop", [1, 6])
-def test_a_run_goes_on_to_the_bit_after_ctrl_c(stop, tmp_path):
+@pytest.mark.parametrize(("stop", "number"), [(1, signal.SIGINT), (6, signal.SIGINT), (6, signal.SIGTERM)])
+def test_a_run_goes_on_to_the_bit_after_a_signal(stop, number, tmp_path):
     whole, wanted, _ = run(iters=11, grad_accumulation_steps=4)
     interruption = Interruption()
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     with interruption.caught():
         model, told = training.model(dropout=0.3), Recorder()
         args = {"batch_size": 3, "steps_per_report": 4, "steps_per_eval": 2, "seed": 7, "grad_accumulation_steps": 4}
-        press = At(stop, lambda: os.kill(os.getpid(), signal.SIGINT))
+        press = At(stop, lambda: os.kill(os.getpid(), number))
         callbacks, sets = [told, press, interruption], (training.examples(), training.batches(1, seed=4))
         result = train(model, AdamW(0.05), *sets, TrainingArgs(iters=11, **args), folder=tmp_path, callbacks=callbacks)
         # A second one is as any.
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+        assert signal.getsignal(number) == OTHERWISE[number]
+    assert signal.getsignal(number) is before
     assert (result.iteration, result.stop) == (stop, "interrupted")
     resumed, then, _ = run(tmp_path, iters=11, grad_accumulation_steps=4, resume=True)
     assert [*told.steps, *then.steps] == wanted.steps
@@ -220,6 +219,12 @@ def test_the_command_that_goes_on_is_the_one_that_began():
 def words(folder, adapter, **more):
     where = {"model": folder / "model", "data": folder / "data", "adapter_path": adapter}
     return [*options(train=True, batch_size=4, num_layers=1, max_seq_length=64, **where, **more)]
+
+
+def test_ctrl_c_while_a_command_prepares(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("mlxffi.tuner.cli.lora.load_base", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    _, err = command(*words(folder, tmp_path / "a", iters=4), status=130)
+    assert err == "mlxffi-lora: interrupted\n"
 
 
 def test_ctrl_c_on_the_command_line(folder, tmp_path, monkeypatch):

@@ -73,14 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(program: str, prepare: Callable[[], Callable[[], None]]) -> int:
+    failure = 2
     try:
         work = prepare()
-    except TOLD as error:
-        return _tell(program, error, 2)
-    try:
+        failure = 1
         work()
     except TOLD as error:
-        return _tell(program, error, 1)
+        return _tell(program, error, failure)
     except KeyboardInterrupt as error:
         return _tell(program, str(error) or "interrupted", 130)
     return 0

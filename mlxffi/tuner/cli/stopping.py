@@ -1,4 +1,4 @@
-"""What ends a training run before its time, in good order: Ctrl-C, and a limit of time; and how to go on then."""
+"""What ends a training run before its time, in good order: Ctrl-C, SIGTERM and a limit of time; how to go on then."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from shlex import join
 from types import FrameType
 from typing import Any
@@ -14,10 +14,12 @@ from typing import Any
 from ..trainer import Callback, StartReport, StepReport, Stop, ValReport
 
 INTERRUPTED = "interrupted"
+# The signals of Ctrl-C and of whoever ends a job, a scheduler for one, and what they do otherwise: end it at once.
+OTHERWISE: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 class Interruption(Callback):
-    """Ends a run after the step that Ctrl-C comes in; a second Ctrl-C ends it at once."""
+    """Ends a run after the step that Ctrl-C or SIGTERM comes in; a second one ends it at once."""
 
     def __init__(self) -> None:
         self.is_wanted = False
@@ -32,22 +34,21 @@ class Interruption(Callback):
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Within the block, the first Ctrl-C only asks to stop; in a thread that gets no signals, nothing changes."""
-        try:
-            before = signal.signal(signal.SIGINT, self._note)
-        except ValueError:
-            yield
-            return
+        """Within the block, the first signal only asks to stop; in a thread that gets none, nothing changes."""
+        before: dict[int, Any] = {}
+        with suppress(ValueError):
+            before = {number: signal.signal(number, self._note) for number in OTHERWISE}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.is_wanted = True
         # Not print, which a signal may have come into.
         os.write(2, b"\nstopping after this step; Ctrl-C once more stops at once\n")
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, OTHERWISE[number])
 
 
 class TimeLimit(Callback):

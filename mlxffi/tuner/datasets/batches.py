@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, NoReturn, Protocol
 
 from ..._errors import ArgumentError
+from .. import checks
 from .examples import (
     Batch,
     Example,
@@ -241,6 +242,7 @@ def iterate_batches(
       ValueError: an argument is not as above, or the dataset has no record, or fewer than a batch has to have: one that
         loops, or drops the last batch, needs `batch_size`. From the iterator: a record cannot be tokenized.
     """
+    checks.capable("iterate_batches", "dataset", dataset, "__len__", "__getitem__")
     settings = Settings(batch_size, max_seq_length, loop, seed, rank, world, pack, drop_last, window)
     return Batches(dataset, settings, vocab_size)
 

@@ -68,6 +68,8 @@ def as_example(item: Any) -> Example | ExampleGroup:
 def _single(item: Any) -> Example:
     pair = isinstance(item, tuple) and item and hasattr(item[0], "__len__")
     tokens, offset, mask = Example(*item) if pair else Example(item)
+    if isinstance(tokens, str) or not hasattr(tokens, "__len__"):
+        raise ArgumentError(f"tokens: expected a sequence of ints, got {tokens!r}")
     if not len(tokens):
         raise ArgumentError("tokens: expected at least one, got none")
     if offset < 0:
@@ -165,12 +167,19 @@ def collated(rows: Sequence[Sequence[Example]], max_seq_length: int, segments: b
         row_targets = b"".join(map(targets_of, row, row_lengths)) + bytes(padding)
         targets += row_targets[1:]
         for number, (example, length) in enumerate(zip(row, row_lengths, strict=True), 1):
-            tokens.extend(example.tokens[:length])
+            _extend(tokens, example.tokens[:length])
             numbers.extend(array("i", [number]) * length)
         tokens.extend(array("i", [0]) * padding)
         numbers.extend(array("i", [0]) * padding)
     weights = _matrix(targets, "B", len(rows)).astype(mx.float32)
     return Batch(_matrix(tokens, "i", len(rows)), weights, _matrix(numbers, "i", len(rows)) if segments else None)
+
+
+def _extend(tokens: array[int], more: Sequence[int]) -> None:
+    try:
+        tokens.extend(more)
+    except (TypeError, OverflowError) as error:
+        raise ArgumentError(f"tokens: expected ints of 32 bits: {error}") from None
 
 
 def collated_groups(groups: Sequence[ExampleGroup | None], max_seq_length: int, sequences: int) -> Batch:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
+from .. import checks
 from .fields import DatasetConfig, Record
 from .forms import CONVERTED, FORMS, PREFERENCES, Converted, FieldCheck
 from .kinds import CacheDataset, ChatDataset, CompletionsDataset, ConcatenatedDataset, Dataset, TextDataset
@@ -116,6 +117,7 @@ def create_dataset(
     Raises:
       ValueError: there are no records, one differs from the first, or texts are to have their prompts masked.
     """
+    checks.capable("create_dataset", "data", data, "__len__", "__getitem__")
     config = config or DatasetConfig()
     check = FieldCheck(config)
     for index, record in enumerate(data):

@@ -83,6 +83,8 @@ def sources_of(data: Sources) -> list[Source]:
       ValueError: there is none, a weight is no number above 0, or some have one and others have none.
     """
     many = not isinstance(data, (str, os.PathLike, Mapping, Source))
+    if many and not isinstance(data, (list, tuple)):
+        raise ArgumentError(f"data: expected a path, a mapping, a Source or a list of such, got {data!r}")
     found = [_source(item) for item in (data if many else [data])]  # type: ignore[union-attr]
     if not found:
         raise ArgumentError("data: expected at least one file or folder, got none")

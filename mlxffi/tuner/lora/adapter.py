@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from .. import layers
+from .. import checks, layers
 from ..layers import Kind, Node, dims, is_quantized
 from ..trees import Tree, merged, paths, unflatten
 from . import fit
@@ -71,6 +71,7 @@ def create_adapter(parameters: Tree, config: LoRAConfig) -> Adapter:
     Raises:
       ValueError: the configuration selects no layer, or one of its keys matches none.
     """
+    checks.instance("create_adapter", "config", config, LoRAConfig)
     made = {
         path: new_factors(node, _kind(path, node), config.rank_of(path), config.use_dora)
         for path, node in adapted_layers(parameters, config).items()
@@ -251,6 +252,7 @@ def attach(base: Tree, *adapters: Adapter) -> Tree:
     nodes = dict(layers_of(base))
     carried: dict[str, list[Node]] = {}
     for adapter in adapters:
+        checks.instance("attach", "adapters", adapter, Adapter)
         fit.require("attach", adapter.layers(), nodes, adapter.config)
         for path, factors in adapter.layers().items():
             carried.setdefault(path, list(nodes[path].get("adapters", ()))).append(factors)

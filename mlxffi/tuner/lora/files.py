@@ -10,7 +10,7 @@ from typing import Any
 from ... import __version__
 from ... import core as mx
 from ..._errors import ArgumentError
-from .. import layers
+from .. import checks, layers
 from ..files import PathLike, write_arrays, write_json
 from ..layers import Kind
 from ..trees import Tree, flatten, merged, unflatten
@@ -46,6 +46,7 @@ def save_adapter(
       metadata: more strings for the file of tensors.
       name: the name of the file of tensors; mlx-lm numbers those that it keeps, as in `0000100_adapters.safetensors`.
     """
+    checks.instance("save_adapter", "adapter", adapter, Adapter)
     config = adapter.config
     settings = {**(extra or {}), **_mlx_lm_settings(config, list(adapter.layers()))}
     _save(Path(folder), name, flatten(adapter.parameters), settings, metadata)

@@ -83,6 +83,8 @@ def _require(adapters: Sequence[Adapter], weights: Sequence[float], method: str,
     if len(adapters) < 2 or len(weights) != len(adapters):
         got = f"got {len(adapters)} and {len(weights)}"
         raise ArgumentError(f"[merge] adapters, weights: expected two adapters or more and a weight for each, {got}")
+    for index, adapter in enumerate(adapters):
+        checks.instance("merge", f"adapters[{index}]", adapter, Adapter)
     for index, weight in enumerate(weights):
         checks.finite("merge", f"weights[{index}]", weight)
     if method not in METHODS:

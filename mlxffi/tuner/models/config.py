@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._errors import ArgumentError
+from .. import checks
 from .rope import Rope, positive_number, ropes_from_dict
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -107,6 +108,7 @@ class DecoderConfig:
           ValueError: the model type is unknown, a field is missing or of the wrong type, or it asks for something that
             the decoder does not have; the message names it.
         """
+        checks.instance("DecoderConfig.from_dict", "config", config, Mapping)
         family = config.get("model_type")
         if family not in (*FAMILIES, SEEING):
             raise ArgumentError(

@@ -15,7 +15,7 @@ from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from .. import lora
+from .. import checks, lora
 from ..files import PathLike, is_taken, read_object, write_arrays, write_json
 from ..layers import dims
 from ..lora import formats
@@ -68,6 +68,7 @@ def decoder_model(
     Returns:
       The model.
     """
+    checks.instance("decoder_model", "config", config, DecoderConfig)
     return FunctionalModel(
         parameters,
         partial(decoder.logits, config, noise=noise),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..._errors import ArgumentError
+from .. import checks
 from ..datasets.batches import Examples, iterate_batches
 from ..datasets.examples import Batch
 from ..datasets.kinds import CacheDataset, Dataset
@@ -103,6 +104,8 @@ class Data:
         world: World,
         vocab_size: int | None = None,
     ):
+        if valid_set is not None:
+            checks.capable("train", "valid_set", valid_set, "__len__", "__getitem__")
         self._args, self._world, self._vocab_size = args, world, vocab_size
         self._source = self._train_source(train_set)
         self._validation: Any = None

@@ -9,9 +9,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError, OperationError
+from .. import checks
 from ..distributed import World
 from ..files import PathLike, locked
 from ..losses import default_loss
@@ -89,8 +91,7 @@ def train(
     """
     if resume and folder is None:
         raise ArgumentError("[train] resume: expected a folder with the state of a run, got none")
-    if not callable(getattr(optimizer, "update", None)):
-        raise ArgumentError(f"[train] optimizer: expected one with init and update, got {optimizer!r}")
+    _require(model, optimizer, args, loss, callbacks, write)
     world = World()
     data = Data(train_set, valid_set, args, world, getattr(model, "vocab_size", None))
     args = replace(args, iters=data.iterations())
@@ -105,6 +106,20 @@ def train(
     except BaseException as error:
         tell(callbacks, "on_exception", error)
         raise
+
+
+def _require(
+    model: Tunable, optimizer: Optimizer, args: TrainingArgs, loss: Loss, callbacks: Sequence[Callback], write: Any
+) -> None:
+    checks.capable("train", "model", model, "trainable", "update", "logits")
+    checks.capable("train", "optimizer", optimizer, "init", "update")
+    checks.instance("train", "args", args, TrainingArgs)
+    checks.capable("train", "loss", loss, "__call__")
+    checks.capable("train", "callbacks", callbacks, "__iter__", "__len__")
+    for index, callback in enumerate(callbacks):
+        checks.instance("train", f"callbacks[{index}]", callback, Callback)
+    if write is not None:
+        checks.capable("train", "write", write, "__call__")
 
 
 class _Run:

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
+from .. import checks
 from ..datasets.examples import Batch
 from ..distributed import World
-from ..losses import default_loss
+from ..losses import default_loss, sums_of
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
 from ..optimizers.base import clip_grad_norm, working_dtype
@@ -317,7 +318,7 @@ def _loss(
 ) -> tuple[mx.array, ...]:
     options: dict[str, Any] = {"segments": batch.input_segments, "training": training, "checkpoint": checkpoint}
     found = _loss_of_hidden(model, loss, trained, batch, options)
-    found = found or loss(model.logits(trained, batch.inputs, **options), batch)
+    found = found or sums_of(loss(model.logits(trained, batch.inputs, **options), batch))
     return tuple(item.astype(mx.float32) for item in found)
 
 
@@ -431,9 +432,12 @@ def evaluate_from(
     Raises:
       ValueError: there is no batch, or no target in any.
     """
+    checks.capable("evaluate", "model", model, "trainable", "logits")
+    checks.capable("evaluate", "loss", loss, "__call__")
     score, trained = make_score(model, loss, compile), model.trainable()
     reference = None if reference is None else merged(trained, reference)
-    found = evaluation(score, loss, trained, reference, islice(batches, _most(num_batches)), World())
+    most = None if num_batches < 0 else num_batches
+    found = evaluation(score, loss, trained, reference, islice(batches, most), World())
     if found.loss is None:
         raise ArgumentError("[evaluate] batches: expected one with a target, got none")
     return found
@@ -458,6 +462,7 @@ def evaluation(
     sums: list[float] = []
     running: list[mx.array] = []
     for batch in batches:
+        checks.instance("evaluate", "batches", batch, Batch)
         running.append(score(trained, batch, reference))
         mx.async_eval(running[-1])
         if len(running) > 1:
@@ -492,7 +497,3 @@ def added(sums: Sequence[float], more: Sequence[float]) -> list[float]:
       A new list.
     """
     return [a + b for a, b in zip(sums or [0.0] * len(more), more, strict=True)]
-
-
-def _most(num_batches: int) -> int | None:
-    return None if num_batches < 0 else num_batches
