@@ -136,6 +136,7 @@ REFERENCE |= {
     "mlxffi_attention": lambda q, k, v, scale, causal, mask: attention(
         q, k, v, scale, "causal" if causal else "", mask, None
     ),
+    "mlxffi_paced": lambda arrays, _: arrays,
     "mlxffi_swiglu": lambda gate, up: gate / (1 + np.exp(-gate)) * up,
     "mlxffi_geglu": lambda gate, up: (
         gate * (1 + np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) / 2 * up
@@ -218,4 +219,5 @@ def _fused(calls: Calls) -> None:
     for name in ("swiglu", "geglu"):
         calls.add(f"mlxffi_{name}", F(2, 8), F(2, 8, salt=1))
         calls.add(f"mlxffi_{name}", F(2, 8, dtype="bfloat16"), F(2, 8, salt=1, dtype="bfloat16"))
+    calls.add("mlxffi_paced", [F(3), F(2)], 2, gives=2)
     calls.add("mlxffi_lora_linear", F(3, 6), F(4, 6, salt=1), F(6, 2, salt=2), F(2, 4, salt=3), 2.0)
