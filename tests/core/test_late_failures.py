@@ -236,5 +236,5 @@ def test_many_failures_are_all_remembered(tmp_path):
         first = cut(tmp_path)
         told_by(lambda array=first: mx.async_eval(array))
         made += [first, first * 2]
-        told_by(lambda: mx.eval(made[-1]))
+        told_by(lambda array=made[-1]: mx.eval(array))
     all_fail(made, "Unable to read")
