@@ -46,3 +46,31 @@ if os.fork() == 0:
 os.wait()
 """)
     assert (status, output, stderr) == (0, "27000000.0\n", "")
+
+
+# A thread that is inside MLX's allocator when the process forks leaves its lock to nobody.
+WHILE_THREADS_ALLOCATE = """
+import os, signal, threading, mlxffi.core as mx
+mx.eval(mx.exp(mx.ones(3)))
+busy = True
+def work():
+    while busy:
+        mx.async_eval([mx.ones((50, 50)) + number for number in range(30)])
+threads = [threading.Thread(target=work) for _ in range(3)]
+[thread.start() for thread in threads]
+made = set()
+for _ in range(100):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        made = [mx.array([1.0, 2.0]) for _ in range(10)]
+        os._exit(0 if made[-1].tolist() == [1.0, 2.0] else 1)
+    made.add(os.waitpid(child, 0)[1])
+busy = False
+[thread.join() for thread in threads]
+print(made)
+"""
+
+
+def test_children_make_arrays_whatever_other_threads_did_when_they_came():
+    assert run_python(WHILE_THREADS_ALLOCATE) == (0, "{0}\n", "")

@@ -5,6 +5,7 @@
 
 #include "attempt.h"
 #include "handles.h"
+#include "process.h"
 #include "recycled.h"
 
 #ifndef __APPLE__ // where the allocator is Metal's
@@ -66,6 +67,28 @@ Buffer there(Buffer buffer, size_t size) {
   return buffer;
 }
 
+// In a forked child MLX's allocator may wait for ever for its lock, which another thread of the parent held. Its pieces lie behind
+// their size; where they do not, it is asked all the same.
+bool has_sizes = false;
+
+bool goes_without_lock() {
+  return has_sizes && is_forked();
+}
+
+bool lies_behind_its_size(Buffer buffer, size_t size) {
+  auto* start = static_cast<size_t*>(buffer.ptr());
+  return start && *start == size && buffer.raw_ptr() == start + 1;
+}
+
+Buffer malloc_without_lock(size_t size) {
+  auto* start = static_cast<size_t*>(std::malloc(size + sizeof(size_t)));
+  if (!start) {
+    throw NoMemory(size);
+  }
+  *start = size;
+  return Buffer{start};
+}
+
 Buffer large_malloc(Allocator* allocator, size_t size) {
   if (auto kept = mlxffi::recycled(size)) {
     return *kept;
@@ -80,10 +103,16 @@ Buffer large_malloc(Allocator* allocator, size_t size) {
 }
 
 Buffer checked_malloc(Allocator* allocator, size_t size) {
+  if (goes_without_lock()) {
+    return malloc_without_lock(size);
+  }
   return size < many_pages ? there(original_malloc(allocator, size), size) : large_malloc(allocator, size);
 }
 
 void recycling_free(Allocator* allocator, Buffer buffer) {
+  if (goes_without_lock()) {
+    return std::free(buffer.ptr());
+  }
   if (auto unused = mlxffi::recycle(buffer, allocator->size(buffer))) {
     original_free(allocator, *unused);
   }
@@ -99,6 +128,9 @@ bool check_allocations() {
     table[before] = reinterpret_cast<void*>(checked_malloc);
     table[before + 1] = reinterpret_cast<void*>(recycling_free);
     functions_of = table + before;
+    auto tried = original_malloc(&mx::allocator::allocator(), 1);
+    has_sizes = lies_behind_its_size(tried, 1);
+    original_free(&mx::allocator::allocator(), tried);
   }
   return true;
 }

@@ -41,6 +41,10 @@ thread_local Thread thread;
 
 } // namespace
 
+bool is_forked() {
+  return forked;
+}
+
 void require_streams() {
   [[maybe_unused]] auto* made = &thread;
   if (forked) {

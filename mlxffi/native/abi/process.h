@@ -7,4 +7,7 @@ namespace mlxc {
 // parent; and in handlers of exit, when the streams of the thread are gone.
 void require_streams();
 
+// Whether this is such a child: what locks other threads of the parent held, nobody lets go.
+bool is_forked();
+
 } // namespace mlxc
