@@ -269,7 +269,8 @@ static PyType_Slot slots[] = {
 static PyType_Spec spec = {"mlxffi._native.ArrayOwner", sizeof(ArrayOwner), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
 /* A class statement's `metaclass` for a class of arrays. `type` would show its objects to the collector of garbage, which
- * finds nothing in them, and free them in a longer way. */
+ * finds nothing in them, and free them in a longer way. What else `type` does for a body (`__set_name__`, `__class__`) none
+ * of theirs needs. */
 static PyObject *array_class(PyObject *module, PyObject *arguments) {
   static PyType_Slot end[] = {{Py_tp_dealloc, owner_dealloc}, {0, NULL}};
   static PyType_Spec derived = {"mlxffi.core.array", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, end};
