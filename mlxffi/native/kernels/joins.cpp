@@ -13,7 +13,7 @@ namespace {
 // Bytes that are worth a thread.
 constexpr int64_t least_bytes = worth_a_thread * int64_t(sizeof(float));
 
-// The numbers of one input as runs of `bytes`, `together` of which stand side by side in the result, `step` bytes apart from the next.
+// The numbers of one input as runs, of which some stand side by side in the result, and `step` bytes on the next.
 class Piece {
  public:
   Piece(const mx::array& input, int axis, int64_t step, char* to) : step_(step), to_(to) {
@@ -58,17 +58,12 @@ void concatenate(int axis, const Arrays& inputs, mx::array& out, mx::Stream s) {
   allocate(out);
   auto around = AroundAxes(out.shape(), axis);
   int64_t item = around.inner * static_cast<int64_t>(out.itemsize());
-  std::vector<Piece> pieces;
   auto to = out.data<char>();
   for (auto& input : inputs) {
-    pieces.emplace_back(input, axis, around.length * item, to);
+    // A task for each, as MLX has: by their number it decides how far memory may be taken ahead of the work.
+    on_stream(s, [piece = Piece(input, axis, around.length * item, to)] { piece.copy(); });
     to += input.shape(axis) * item;
   }
-  on_stream(s, [pieces = std::move(pieces)] {
-    for (auto& piece : pieces) {
-      piece.copy();
-    }
-  });
 }
 
 } // namespace mlxffi
