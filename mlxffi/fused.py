@@ -109,42 +109,49 @@ def attention(
 
 
 @in_kind
-def swiglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Array:
+def swiglu(gate: ArrayLike, up: ArrayLike | None = None, *, stream: Stream | None = None) -> Array:
     """silu(gate) * up, where silu(x) = x / (1 + exp(-x)).
 
     Args:
-      gate, up: floating point, of the same shape and dtype.
+      gate, up: floating point, of the same shape and dtype; without `up`, `gate` holds both as halves of its last axis,
+        which has kernels for GPUs as well.
 
     Returns:
-      The shape and dtype of the inputs.
+      The shape and dtype of the inputs, or half as many features.
 
     Source: Shazeer 2020. C: mlxffi_swiglu.
     """
-    gate, up = as_array(gate), as_array(up)
+    gate, up = as_array(gate), maybe(up)
     if plain_mlxc:
-        ops = On(stream)
+        gate, up, ops = *_halves(gate, up), On(stream)
         return ops.multiply(ops.multiply(gate, ops.sigmoid(gate)), up)
-    return own_array(graph.glue_mlxffi_swiglu(gate._h, up._h, stream_of(stream)))
+    return own_array(graph.glue_mlxffi_swiglu(gate._h, handle_of(up), stream_of(stream)))
 
 
 @in_kind
-def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Array:
+def geglu(gate: ArrayLike, up: ArrayLike | None = None, *, stream: Stream | None = None) -> Array:
     """gelu(gate) * up, where gelu(x) = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.
 
     Args:
-      gate, up: floating point, of the same shape and dtype.
+      gate, up: floating point, of the same shape and dtype; without `up`, `gate` holds both as halves of its last axis,
+        which has kernels for GPUs as well.
 
     Returns:
-      The shape and dtype of the inputs.
+      The shape and dtype of the inputs, or half as many features.
 
     Source: Shazeer 2020. C: mlxffi_geglu.
     """
-    gate, up = as_array(gate), as_array(up)
+    gate, up = as_array(gate), maybe(up)
     if plain_mlxc:
-        ops = On(stream)
+        gate, up, ops = *_halves(gate, up), On(stream)
         factor = ops.add(ops.multiply(ops.square(gate), GELU * 0.044715), GELU)
         return ops.multiply(ops.multiply(gate, ops.sigmoid(ops.multiply(gate, factor))), up)
-    return own_array(graph.glue_mlxffi_geglu(gate._h, up._h, stream_of(stream)))
+    return own_array(graph.glue_mlxffi_geglu(gate._h, handle_of(up), stream_of(stream)))
+
+
+def _halves(gate: Array, up: Array | None) -> tuple[Array, Array]:
+    half = gate.shape[-1] // 2
+    return (gate[..., :half], gate[..., half:]) if up is None else (gate, up)
 
 
 @in_kind

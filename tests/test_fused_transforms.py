@@ -26,6 +26,8 @@ LAYERS = {
         [(2, 2, 3, 4), (2, 1, 4, 4), (2, 1, 4, 5)],
     ),
     "lora_linear": (lambda *v: fused.lora_linear(*v, 2.0), [(2, 3, 6), (5, 6), (6, 2), (2, 5)]),
+    "swiglu, halves": (fused.swiglu, [(2, 3, 6)]),
+    "geglu, halves": (fused.geglu, [(2, 3, 6)]),
 }
 POINTS = {name: [RNG.normal(size=shape) for shape in shapes] for name, (_, shapes) in LAYERS.items()}
 

@@ -1,5 +1,8 @@
 """Places at which a GPU's host waits: the same arrays, and rules for every transform; nothing waits on a CPU."""
 
+import re
+from collections import Counter
+
 import numpy as np
 import pytest
 from helpers import check_grads, error_of, needs_own_mlxc
@@ -70,6 +73,17 @@ def test_gradients_are_paced_together(tmp_path):
     mx.export_to_dot(str(tmp_path / "graph.dot"), list(gradients))
     # Two forward, and for each of them one with both cotangents.
     assert (tmp_path / "graph.dot").read_text().count('"Paced"') == 4
+
+
+def test_what_is_not_differentiated_stays_a_constant(tmp_path):
+    x, w = in_float32()
+    found = mx.value_and_grad(lambda x: mx.fast.rms_norm(*fused.paced([x, w[0]], 1), 1e-5).sum())(x)
+    wanted = mx.value_and_grad(lambda x: mx.fast.rms_norm(x, w[0], 1e-5).sum())(x)
+    texts = []
+    for name, arrays in (("found", found), ("wanted", wanted)):
+        mx.export_to_dot(str(tmp_path / name), list(arrays))
+        texts.append(Counter(re.findall(r'label ?= ?"(\w+)"', (tmp_path / name).read_text())))
+    assert texts[0] - texts[1] == {"Paced": 2}
 
 
 @pytest.mark.parametrize(("arrays", "ahead", "text"), [([], 1, "arrays"), ([m.Array(1)], 0, "ahead")])

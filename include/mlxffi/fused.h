@@ -68,11 +68,15 @@ int mlxffi_attention(
     const mlx_array mask /* may be null */,
     const mlx_stream s);
 
-/** silu(gate) * up, where silu(x) = x / (1 + exp(-x)); of one shape and dtype. */
-int mlxffi_swiglu(mlx_array *res, const mlx_array gate, const mlx_array up, const mlx_stream s);
+/**
+ * silu(gate) * up, where silu(x) = x / (1 + exp(-x)); of one shape and dtype.
+ *
+ * `up`: or an empty handle, where both are halves of the last axis of `gate`; that has kernels for GPUs as well.
+ */
+int mlxffi_swiglu(mlx_array *res, const mlx_array gate, const mlx_array up /* may be null */, const mlx_stream s);
 
-/** gelu(gate) * up, where gelu(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2; of one shape and dtype. */
-int mlxffi_geglu(mlx_array *res, const mlx_array gate, const mlx_array up, const mlx_stream s);
+/** The same with gelu(x) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 in the place of silu. */
+int mlxffi_geglu(mlx_array *res, const mlx_array gate, const mlx_array up /* may be null */, const mlx_stream s);
 
 /**
  * x weight^T + scale (x a) b, a linear layer with a low-rank addition.

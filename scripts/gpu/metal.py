@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compile the Metal text of the losses as C++, with stand-ins for Metal's words, and compare its rows with float64.
+"""Compile the Metal text of the kernels as C++, with stand-ins for Metal's words, and compare its rows with float64.
 
 usage: python scripts/gpu/metal.py [--compiler g++]
 
@@ -18,15 +18,16 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent.parent / "mlxffi" / "native" / "kernels"
-FILES = ("metal_prelude.h", "gpu_common.h", "gpu_cross_entropy.h", "gpu_divergence.h")
-LOGITS = ("logits", "q", "p")
-GRADIENTS = ("gradient", "dq", "dp")
+FILES = ("metal_prelude.h", "gpu_common.h", "gpu_cross_entropy.h", "gpu_divergence.h", "gpu_gate.h")
+OF_DTYPE = ("logits", "q", "p", "pairs", "units", "cotangents", "gradient", "dq", "dp")
 
 # name: inputs, outputs, the parts of its body; as gpu.cpp has them
 ROWS = "loss lse_q lse_p"
 CASES = {
     "cross_entropy_forward": ("logits targets settings", "loss lse", "cross_entropy_forward_body"),
     "cross_entropy_backward": ("logits targets lse cotangent settings", "gradient", "cross_entropy_backward_body"),
+    "gate_forward": ("pairs", "units", "gate_forward_body"),
+    "gate_backward": ("pairs cotangents", "gradient", "gate_backward_body"),
     "kl_forward": ("q p settings", ROWS, "kl_forward_body"),
     "js_forward": ("q p settings", f"{ROWS} kl_q kl_p", "js_forward_body"),
     "kl_backward": (
@@ -63,7 +64,7 @@ def metal_text() -> str:
         found = re.findall(r'const char\* (\w+) = R"gpu\((.*?)\)gpu"', (KERNELS / name).read_text(), re.DOTALL)
         pieces.update(found)
     shared = pieces["metal_prelude"] + pieces["common_source"]
-    shared += pieces["cross_entropy_source"] + pieces["divergence_source"]
+    shared += pieces["cross_entropy_source"] + pieces["divergence_source"] + pieces["gate_source"]
     for whole, single in (
         ("team.width = parts * block_width;", "team.width = 1;"),
         ("team.warps = block_width / 32;", "team.warps = 1;"),
@@ -86,7 +87,7 @@ def function(name: str, pieces: dict[str, str]) -> str:
 
 
 def _type(word: str) -> str:
-    return "T" if word in LOGITS + GRADIENTS else "int" if word == "targets" else "float"
+    return "T" if word in OF_DTYPE else "int" if word == "targets" else "float"
 
 
 if __name__ == "__main__":

@@ -163,8 +163,44 @@ void js(Rows<T>& rows) {
   }
 }
 
+// sigmoid(z), and z with its slope, as the activations have them.
+struct Activation {
+  double value, slope;
+
+  Activation(double g, bool gelu) {
+    double a = gelu ? 2 * std::sqrt(2 / M_PI) : 1, b = gelu ? 0.044715 * a : 0;
+    double part = 1 / (1 + exp(-g * (a + b * g * g)));
+    value = g * part;
+    slope = part + g * part * (1 - part) * (a + 3 * b * g * g);
+  }
+};
+
+// Rows of x are pairs where their length is even; their gradient is by the first numbers of y.
+template <typename T, bool GELU>
+void gate(Rows<T>& rows) {
+  int half = rows.V / 2;
+  auto *x = rows.x.data() + rows.start, *y = rows.y.data() + rows.start;
+  auto *dx = rows.dx.data() + rows.start, *units = rows.dy.data() + rows.start;
+  double unit = sizeof(T) == 4 ? 1e-5 : 8e-3;
+  for (int r = 0; r < rows.n; r++) {
+    uint3 block{0, uint(r), 0};
+    run_gate_forward<T, 1, GELU>(x, rows.shape, units, block);
+    run_gate_backward<T, 1, GELU>(x, rows.shape, y, dx, block);
+    for (int i = 0; i < half; i++) {
+      double up = rows.q(r, half + i), cotangent = float(y[r * half + i]), size = std::abs(cotangent) * (1 + std::abs(up));
+      Activation found(rows.q(r, i), GELU);
+      if (!std::isfinite(found.value * up * cotangent)) {
+        continue;
+      }
+      compare("gated unit", float(units[r * half + i]), found.value * up, unit * (1 + std::abs(found.value * up)));
+      compare("gate's gradient", float(dx[r * 2 * half + i]), cotangent * up * found.slope, unit * (1 + 2 * size));
+      compare("up's gradient", float(dx[r * 2 * half + half + i]), cotangent * found.value, unit * (1 + std::abs(cotangent * found.value)));
+    }
+  }
+}
+
 template <typename T>
-void every_loss(const char* dtype) {
+void every_kernel(const char* dtype) {
   worst = 0;
   for (int V : {1, 7, 129, 1000}) {
     for (int start : {0, 1}) {
@@ -174,6 +210,13 @@ void every_loss(const char* dtype) {
       js(rows);
     }
   }
+  for (int V : {2, 14, 128, 1000}) {
+    for (int start : {0, 1}) {
+      Rows<T> rows(4, V, start);
+      gate<T, false>(rows);
+      gate<T, true>(rows);
+    }
+  }
   printf("%s: the worst error is %.2g of its tolerance\n", dtype, worst);
 }
 
@@ -181,10 +224,10 @@ void every_loss(const char* dtype) {
 
 int main() {
   double all = 0;
-  every_loss<float>("float32");
+  every_kernel<float>("float32");
   all = std::max(all, worst);
-  every_loss<half>("float16");
+  every_kernel<half>("float16");
   all = std::max(all, worst);
-  every_loss<bfloat16_t>("bfloat16");
+  every_kernel<bfloat16_t>("bfloat16");
   return std::max(all, worst) < 1 ? 0 : 1;
 }

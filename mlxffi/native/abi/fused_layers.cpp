@@ -18,7 +18,15 @@ int gated(const char* function, mlxffi::Gate activation, mlx_array* res, const m
   return guarded(function, [&] {
     require(res);
     auto g = floating(get(gate, "gate"), "gate");
-    auto u = get(up, "up");
+    auto given = maybe(up);
+    if (!given && (g.ndim() == 0 || g.shape(-1) % 2)) {
+      throw BadArgument("gate", "expected an even number of features where up is not given, got " + described(g));
+    }
+    if (!given) {
+      put(res, mlxffi::gated_halves(activation, g, kernel_stream(s)));
+      return;
+    }
+    auto& u = *given;
     if (u.shape() != g.shape() || u.dtype() != g.dtype()) {
       throw BadArgument("up", "expected the shape and dtype of gate, " + described(g) + ", got " + described(u));
     }

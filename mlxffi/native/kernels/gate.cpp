@@ -1,5 +1,8 @@
 #include "gate.h"
 
+#include "composing.h"
+#include "gpu.h"
+#include "recycled.h"
 #include "row_access.h"
 
 namespace mlxffi {
@@ -116,6 +119,99 @@ class GatedUnit : public Gated {
   }
 };
 
+// The halves of the last axis.
+Arrays halves(const mx::array& pairs, mx::Stream s) {
+  return mx::split(pairs, 2, -1, s);
+}
+
+mx::array in_rows(const mx::array& array, mx::Stream s) {
+  return mx::reshape(array, {-1, array.shape(-1)}, s);
+}
+
+mx::Shape half_of(mx::Shape shape) {
+  shape.back() /= 2;
+  return shape;
+}
+
+// pairs, cotangent -> the gradient of the pairs.
+class HalvesGradient : public Gated {
+ public:
+  using Gated::Gated;
+
+  const char* name() const override {
+    return "FusedHalvesGradient";
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    RowsOf pairs(inputs[0]), cotangents(inputs[1]);
+    allocate_like(inputs[0], outputs[0]);
+    auto to = outputs[0].data<char>();
+    int64_t length = cotangents.length(), half = length * outputs[0].itemsize();
+    auto& layers = row_kernels().layers;
+    auto& kernels = activation_ == Gate::silu ? layers.swiglu_gradient : layers.geglu_gradient;
+    auto kernel = kernels[static_cast<int>(element_of(inputs[0].dtype()))];
+    over_rows(stream(), pairs.count(), length, [=](int64_t begin, int64_t end) {
+      std::vector<char> scratch, cotangent_scratch;
+      for (int64_t row = begin; row < end; row++) {
+        auto pair = static_cast<const char*>(pairs.row(row, scratch));
+        auto out = to + 2 * row * half;
+        kernel(pair, pair + half, cotangents.row(row, cotangent_scratch), out, out + half, length);
+      }
+    });
+  }
+
+ protected:
+  Arrays composed(const Arrays& inputs) const override {
+    auto fun = [&](const Arrays& values) { return wide(halves(values[0], where())); };
+    return mx::vjp(fun, {inputs[0]}, {inputs[1]}).second;
+  }
+  Arrays as_graph(const Arrays& inputs) const override {
+    auto s = where();
+    auto found = gpu::gate_backward(in_rows(inputs[0], s), in_rows(inputs[1], s), activation_ == Gate::gelu_tanh, s);
+    return {mx::reshape(found, inputs[0].shape(), s)};
+  }
+};
+
+// pairs -> activation(gate) * up.
+class HalvesUnit : public Gated {
+ public:
+  using Gated::Gated;
+
+  const char* name() const override {
+    return "FusedHalvesUnit";
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {half_of(inputs[0].shape())};
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    RowsOf pairs(inputs[0]);
+    allocate(outputs[0]);
+    auto out = outputs[0].data<char>();
+    int64_t length = pairs.length() / 2, half = length * outputs[0].itemsize();
+    auto& layers = row_kernels().layers;
+    auto& kernels = activation_ == Gate::silu ? layers.swiglu : layers.geglu;
+    auto kernel = kernels[static_cast<int>(element_of(inputs[0].dtype()))];
+    over_rows(stream(), pairs.count(), length, [=](int64_t begin, int64_t end) {
+      std::vector<char> scratch;
+      for (int64_t row = begin; row < end; row++) {
+        auto pair = static_cast<const char*>(pairs.row(row, scratch));
+        kernel(pair, pair + half, out + row * half, length);
+      }
+    });
+  }
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>&, const Arrays&) override {
+    return apply(std::make_shared<HalvesGradient>(where(), activation_), {primals[0], cotangents[0]});
+  }
+
+ protected:
+  Arrays composed(const Arrays& inputs) const override {
+    return wide(halves(inputs[0], where()));
+  }
+  Arrays as_graph(const Arrays& inputs) const override {
+    auto found = gpu::gate_forward(in_rows(inputs[0], where()), activation_ == Gate::gelu_tanh, where());
+    return {mx::reshape(found, half_of(inputs[0].shape()), where())};
+  }
+};
+
 } // namespace
 
 mx::array gated(Gate activation, const mx::array& gate, const mx::array& up, mx::Stream s) {
@@ -125,6 +221,17 @@ mx::array gated(Gate activation, const mx::array& gate, const mx::array& up, mx:
     return composed_gate(activation, gate, up, s);
   }
   return Fused::apply(std::make_shared<GatedUnit>(s, activation), {gate, up})[0];
+}
+
+mx::array gated_halves(Gate activation, const mx::array& pairs, mx::Stream s) {
+  auto dtype = pairs.dtype();
+  bool on_cpu = s.device == mx::Device::cpu;
+  bool fits = dtype == mx::float32 || dtype == mx::float16 || dtype == mx::bfloat16 || (on_cpu && dtype == mx::float64);
+  if (Composing::active() || !fits || pairs.size() == 0) {
+    auto parts = halves(pairs, s);
+    return composed_gate(activation, parts[0], parts[1], s);
+  }
+  return Fused::apply(std::make_shared<HalvesUnit>(s, activation), {pairs})[0];
 }
 
 } // namespace mlxffi

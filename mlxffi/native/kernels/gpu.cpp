@@ -17,6 +17,7 @@
 #include "gpu_common.h"
 #include "gpu_cross_entropy.h"
 #include "gpu_divergence.h"
+#include "gpu_gate.h"
 #include "metal_prelude.h"
 
 namespace mlxffi::gpu {
@@ -51,7 +52,7 @@ struct Tuning {
 
 mx::fast::CustomKernelFunction
 compiled(const std::string& name, const Names& inputs, const Names& outputs, const std::string& body) {
-  const std::string shared = std::string(common_source) + cross_entropy_source + divergence_source;
+  const std::string shared = std::string(common_source) + cross_entropy_source + divergence_source + gate_source;
   const std::string named = "mlxffi_" + name;
   if (language() == Language::cuda) {
     return mx::fast::cuda_kernel(named, inputs, outputs, cuda_prologue + body, cuda_prelude + shared);
@@ -68,11 +69,14 @@ mx::array in_device_memory(const mx::array& input, mx::Stream s) {
   return mx::pad(input, {{0, 8}, {0, 0}}, mx::array(0, input.dtype()), "constant", s);
 }
 
-// What a kernel makes: so many arrays of [n] in float32, then so many like the logits. option is for the kernel's body.
+// What a kernel makes: so many arrays of [n] in float32, then so many like the logits, then so many with half their columns.
+// option is for the kernel's body.
 struct Call {
   int row_outputs;
   int outputs;
   bool option;
+  int halves = 0;
+  bool has_settings = true;
 };
 
 // One kernel: compiled by MLX for each dtype at its first use, then kept for the life of the process.
@@ -85,7 +89,7 @@ class Kernel {
     }
   }
 
-  // Inputs: one or two times logits [n, V], arrays of [n], and the settings.
+  // Inputs: one or two times logits [n, V], arrays of [n], and the settings where the call has them.
   Arrays operator()(Arrays inputs, Call call, mx::Stream s) const;
 
  private:
@@ -138,10 +142,10 @@ std::pair<Arrays, std::vector<int>> RowKernel::vmap(const Arrays& inputs, const 
     size = axes[i] >= 0 ? inputs[i].shape(axes[i]) : size;
   }
   Arrays given;
-  for (size_t i = 0; i + 1 < inputs.size(); i++) {
-    given.push_back(merged(inputs[i], axes[i], size));
+  for (size_t i = 0; i < inputs.size(); i++) {
+    bool is_settings = call_.has_settings && i + 1 == inputs.size();
+    given.push_back(is_settings ? inputs[i] : merged(inputs[i], axes[i], size));
   }
-  given.push_back(inputs.back());
   auto outputs = kernel_(given, call_, stream());
   for (auto& output : outputs) {
     output.overwrite_descriptor(mx::unflatten(output, 0, {size, rows_}, stream()));
@@ -166,7 +170,8 @@ Arrays Kernel::operator()(Arrays inputs, Call call, mx::Stream s) const {
   std::vector<mx::Shape> shapes(call.row_outputs, mx::Shape{shape[0]});
   std::vector<mx::Dtype> dtypes(call.row_outputs, mx::float32);
   shapes.resize(call.row_outputs + call.outputs, shape);
-  dtypes.resize(call.row_outputs + call.outputs, dtype);
+  shapes.resize(shapes.size() + call.halves, {shape[0], shape[1] / 2});
+  dtypes.resize(shapes.size(), dtype);
   if (shape[0] == 0) { // vmap over nothing
     Arrays nothing;
     for (size_t i = 0; i < shapes.size(); i++) {
@@ -263,6 +268,16 @@ Arrays divergence_backward(
   inputs.push_back(cotangent);
   inputs.push_back(setting(1.0f / temperature));
   return backward_kernel(kind, teacher_gradient)(std::move(inputs), {0, teacher_gradient ? 2 : 1, teacher_gradient}, s);
+}
+
+mx::array gate_forward(const mx::array& pairs, bool gelu, mx::Stream s) {
+  static const Kernel kernel("gate_forward", {"pairs"}, {"units"}, gate_forward_body, {128, 1, 4});
+  return kernel({pairs}, {0, 0, gelu, 1, false}, s)[0];
+}
+
+mx::array gate_backward(const mx::array& pairs, const mx::array& cotangents, bool gelu, mx::Stream s) {
+  static const Kernel kernel("gate_backward", {"pairs", "cotangents"}, {"gradient"}, gate_backward_body, {128, 1, 4});
+  return kernel({pairs, cotangents}, {0, 1, gelu, 0, false}, s)[0];
 }
 
 } // namespace mlxffi::gpu

@@ -1,4 +1,4 @@
-// The fused losses on a GPU: one kernel a pass, through MLX's cuda_kernel (CUDA) or metal_kernel (Metal).
+// The fused losses and gated units on a GPU: one kernel a pass, through MLX's cuda_kernel (CUDA) or metal_kernel (Metal).
 //
 // Every function builds a lazy node on the stream s, which must be a GPU's. Logits are [n, V] of float32, float16 or
 // bfloat16 with n >= 1 and V >= 1 (the caller answers empty batches); they need not be contiguous. What is kept for
@@ -38,5 +38,10 @@ Arrays divergence_backward(
     float temperature,
     bool teacher_gradient,
     mx::Stream s);
+
+// activation(gate) up, [n, V / 2], of pairs [n, V]: in each row the gate and behind it what it multiplies; the activation is
+// silu, or gelu by tanh. And the gradient of the pairs, by cotangents [n, V / 2].
+mx::array gate_forward(const mx::array& pairs, bool gelu, mx::Stream s);
+mx::array gate_backward(const mx::array& pairs, const mx::array& cotangents, bool gelu, mx::Stream s);
 
 } // namespace mlxffi::gpu

@@ -1,5 +1,6 @@
 #include "paced.h"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -109,16 +110,31 @@ Arrays Paced::vjp(const Arrays&, const Arrays& cotangents, const std::vector<int
   return paced(chosen(cotangents, argnums), ahead_, stream());
 }
 
+// What a transformation does not follow stays as it is, where it follows others: it would be taken for differentiated.
+std::vector<int> followed(const Arrays& arrays) {
+  auto is_followed = [](const mx::array& array) { return array.is_tracer(); };
+  bool any = std::any_of(arrays.begin(), arrays.end(), is_followed);
+  std::vector<int> places;
+  for (size_t i = 0; i < arrays.size(); i++) {
+    if (!any || is_followed(arrays[i])) {
+      places.push_back(static_cast<int>(i));
+    }
+  }
+  return places;
+}
+
 } // namespace
 
 Arrays paced(const Arrays& arrays, int ahead, mx::Stream s) {
+  auto places = followed(arrays);
+  auto inputs = chosen(arrays, places);
   auto node = std::make_shared<Paced>(s, ahead);
   std::vector<mx::Dtype> dtypes;
-  for (auto& array : arrays) {
-    dtypes.push_back(array.dtype());
+  for (auto& input : inputs) {
+    dtypes.push_back(input.dtype());
   }
-  auto shapes = node->output_shapes(arrays);
-  return mx::array::make_arrays(shapes, dtypes, node, arrays);
+  auto outputs = mx::array::make_arrays(node->output_shapes(inputs), dtypes, node, inputs);
+  return replaced(arrays, places, outputs);
 }
 
 } // namespace mlxffi

@@ -266,7 +266,8 @@ def _attention(
 ) -> mx.array:
     """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
     rope = _rope(config, layer)
-    q, k, v = _projections(node, "qkv_proj", x, training)
+    found = _projections(node, "qkv_proj", x, training)
+    q, k, v = found if len(found) > 1 else split(found[0], node["qkv_proj"]["widths"], -1)
     q = _heads(config, node, "q", q)  # [B, H, T, D]
     k = _heads(config, node, "k", k)  # [B, G, T, D]
     v = _heads(config, node, "v", v)  # [B, G, T, D]
@@ -278,10 +279,8 @@ def _attention(
 
 
 def _projections(node: Tree, name: str, x: mx.array, training: bool) -> list[mx.array]:
-    """[B, T, C] to [B, T, features] for each of the layers that can be joined under a name."""
-    if name not in node:
-        return [linear(node[part], x, training=training) for part in JOINED[name]]
-    return split(linear(node[name], x, training=training), node[name]["widths"], -1)
+    """[B, T, C] to [B, T, features] for each of the layers that can be joined under a name, or for all as one."""
+    return [linear(node[path], x, training=training) for path in ([name] if name in node else JOINED[name])]
 
 
 def _heads(config: DecoderConfig, node: Tree, name: str, y: mx.array) -> mx.array:
@@ -311,14 +310,14 @@ def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
 
 def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
     """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
-    gate, up = _projections(node, "gate_up_proj", x, training)  # [B, T, intermediate size]
+    halves = _projections(node, "gate_up_proj", x, training)  # [B, T, intermediate size] of gate and up
     unit = swiglu if config.activation == "silu" else geglu
-    return _lean(_gated, node["down_proj"], unit, gate, up, training=training)
+    return _lean(_gated, node["down_proj"], unit, halves, training=training)
 
 
-def _gated(node: Tree, unit: Callable[..., mx.array], gate: mx.array, up: mx.array, training: bool) -> mx.array:
-    """[B, T, intermediate size] twice to [B, T, C]."""
-    return linear(node, unit(gate, up), training=training)
+def _gated(node: Tree, unit: Callable[..., mx.array], halves: list[mx.array], training: bool) -> mx.array:
+    """[B, T, intermediate size] twice, or twice as many features, to [B, T, C]."""
+    return linear(node, unit(*halves), training=training)
 
 
 # --- element by element ---

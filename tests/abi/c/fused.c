@@ -35,6 +35,12 @@ static void test_gated_units(void) {
   mlx_array gate = floats("0 1 -2"), up = floats("1 2 3"), res = mlx_array_new();
   RESULT(mlxffi_swiglu(&res, gate, up, cpu), res, "0 1.4621172 -0.71521758");
   RESULT(mlxffi_geglu(&res, gate, up, cpu), res, "0 1.6823840 -0.13620657");
+  mlx_array both = floats("0 1 -2 1 2 3");
+  RESULT(mlxffi_swiglu(&res, both, none, cpu), res, "0 1.4621172 -0.71521758");
+  RESULT(mlxffi_geglu(&res, both, none, cpu), res, "0 1.6823840 -0.13620657");
+  FAILS(mlxffi_swiglu(&res, gate, none, cpu));
+  CHECK_HAS("`gate`: expected an even number of features", last_error);
+  drop(both);
   drop(gate, up, res);
 }
 
