@@ -8,6 +8,8 @@ import sys
 import pytest
 from end_to_end import command, options
 
+import mlxffi.core as mx
+
 
 @pytest.fixture(scope="module")
 def adapter(folder):
@@ -177,3 +179,13 @@ def test_chat_templates_in_another_form(model):
     (model / "tokenizer_config.json").write_text(json.dumps({**about, "chat_template": [{"name": "a"}]}))
     told = refusal("generate", *options(model=model, prompt="a"))
     assert "chat_template: expected a text, or objects with name and template, got [{'name': 'a'}]" in told
+
+
+def test_weights_that_are_not_finite(model):
+    path = str(model / "model.safetensors")
+    arrays = mx.load(path)
+    arrays["model.norm.weight"] = arrays["model.norm.weight"] * float("nan")
+    mx.eval(arrays)
+    mx.save_safetensors(path, arrays)
+    _, err = command("generate", *options(model=model, prompt="a"), status=1)
+    assert "[generate] logits: expected numbers, got NaN" in err

@@ -9,7 +9,7 @@ import training
 from training import At, Recorder, assert_same
 
 import mlxffi.core as mx
-from mlxffi.tuner.optimizers import SGD, Adafactor, AdamW, MultiOptimizer, Muon
+from mlxffi.tuner.optimizers import SGD, Adafactor, Adam, AdamW, MultiOptimizer, Muon
 from mlxffi.tuner.schedules import cosine_decay
 from mlxffi.tuner.trainer import STATE_FILE, Callback, Stop, TrainingArgs, train
 
@@ -160,8 +160,9 @@ def test_another_model_or_optimizer_is_an_error(state):
     batches, args = training.batches(3), TrainingArgs(grad_accumulation_steps=3)
     with pytest.raises(ValueError, match=r"layers\.0\.weight: expected float32 \[8, 8\], got float32 \[16, 16\]"):
         train(training.model(width=8), AdamW(0.1), batches, args=args, folder=state.parent, resume=True)
-    with pytest.raises(ValueError, match=r"optimizer\.m\.embedding: unknown"):
-        train(training.model(), SGD(0.1), batches, args=args, folder=state.parent, resume=True)
+    for other in (SGD, Adam):  # of which the second one's state looks alike
+        with pytest.raises(ValueError, match=f"optimizer was AdamW, not {other.__name__}"):
+            train(training.model(), other(0.1), batches, args=args, folder=state.parent, resume=True)
     with pytest.raises(ValueError, match="how many batches were given"):
         train(training.model(), AdamW(0.1), batches, args=args, folder=state.parent, resume=True)
 

@@ -202,7 +202,7 @@ def _require_resumable(model: Model, optimizer: Optimizer, data: Data, settings:
     path = Path(settings.job.adapter_path, STATE_FILE)
     try:
         fresh = initial_state(model, optimizer, training.seed, world, loss)
-        data.restore(read_checkpoint(path, fresh, training, world, settings_of_run(model, loss)).position)
+        data.restore(read_checkpoint(path, fresh, training, world, settings_of_run(model, optimizer, loss)).position)
     except ArgumentError as error:
         raise ArgumentError(f"resume: {error}") from None
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
 from ... import core as mx
-from ..._errors import ArgumentError
+from ..._errors import ArgumentError, OperationError
 from ..datasets.examples import require_ids
 from .sampling import Options, StopStrings, penalized
 from .tokenizer import TextStream, Tokenizer
@@ -107,6 +107,7 @@ def stream(model: Generator, tokenizer: Tokenizer, prompt: str | Sequence[int], 
 
     Raises:
       ValueError: an option is out of range, the prompt is empty, or it has a token that the model does not know.
+      RuntimeError: the model's logits are NaN.
     """
     return Session(model, tokenizer).stream(prompt, Options(**options))
 
@@ -216,6 +217,8 @@ class Session:
         token: mx.array | None = None
         while True:
             logits = self._model(last, self._cache)[:, -1]
+            if token is None:
+                _require_numbers(logits)
             if options.repetition_penalty != 1:
                 logits = penalized(logits, recent, options.repetition_penalty)
             key, now = mx.random.split(key)
@@ -251,6 +254,14 @@ class Session:
 
     def _forget(self) -> None:
         self._cache, self._read = self._model.new_cache(), []
+
+
+def _require_numbers(logits: mx.array) -> None:
+    """Raise where the first logits are NaN, as all others would be."""
+    if mx.isnan(logits).any().item():
+        raise OperationError(
+            "[generate] logits: expected numbers, got NaN: weights of model or adapter are not finite, or overflow"
+        )
 
 
 def _read(model: Generator, prompt: mx.array, cache: Any) -> mx.array:

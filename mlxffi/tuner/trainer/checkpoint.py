@@ -113,7 +113,7 @@ class Checkpoint:
       progress: how far the run is.
       position: in the data, as `state()` of the batches gives it.
       best: the parameters of the best validation, where the run is to end with them.
-      settings: of the adapter and the loss; see `settings_of`.
+      settings: of the adapter, the optimizer and the loss; see `settings_of`.
     """
 
     state: State
@@ -123,13 +123,15 @@ class Checkpoint:
     best: Tree | None = None
 
 
-def settings_of(model: Tunable, loss: Any) -> dict[str, Any]:
-    """The settings of model and loss that must be the same when a run is resumed.
+def settings_of(model: Tunable, optimizer: Any, loss: Any) -> dict[str, Any]:
+    """The settings of model, optimizer and loss that must be the same when a run is resumed.
 
-    The shapes of factors do not tell how they are scaled, nor what they began with.
+    The shapes of factors do not tell how they are scaled, nor what they began with; and the states of some optimizers
+    look alike.
 
     Args:
       model: the scale and start of its adapter count, if it has one.
+      optimizer: its class counts; its learning rate and the like may change.
       loss: its `settings` count, if it has any.
 
     Returns:
@@ -138,7 +140,7 @@ def settings_of(model: Tunable, loss: Any) -> dict[str, Any]:
     adapter: Adapter | None = getattr(model, "adapter", None)
     names = ("scale", "alpha", "rslora", "alpha_pattern", "init_lora_weights")
     of_adapter = {} if adapter is None else {name: getattr(adapter.config, name) for name in names}
-    return {**of_adapter, **getattr(loss, "settings", {})}
+    return {**of_adapter, "optimizer": type(optimizer).__name__, **getattr(loss, "settings", {})}
 
 
 # --- writing ---
@@ -198,7 +200,7 @@ def read_checkpoint(
       fresh: the state of that run as it was at its beginning: which parameters, which optimizer.
       args: how the run goes on; what decides which batches make which updates must be as it was.
       world: where it has more or fewer processes than before, dropout differs from then on.
-      settings: of the adapter and the loss; see `settings_of`.
+      settings: of the adapter, the optimizer and the loss; see `settings_of`.
 
     Returns:
       The state from which the run goes on, evaluated; sums of other processes than the writer are 0.

@@ -137,7 +137,7 @@ class _Run:
         callbacks: Sequence[Callback],
     ):
         self._model, self._data, self._args, self._world, self._loss = model, data, args, world, loss
-        self._saver, self._callbacks = saver, callbacks
+        self._saver, self._callbacks, self._settings = saver, callbacks, settings_of(model, optimizer, loss)
         self._step = make_step(model, optimizer, loss, args, world)
         self._apply = make_apply(optimizer, args, world)
         self._score = make_score(model, loss, args.compile)
@@ -161,7 +161,7 @@ class _Run:
         """Take up the state in a file, or validate the model as it came."""
         if resumed is not None:
             fresh = unpacked(self._state, self._packing)
-            checkpoint = read_checkpoint(resumed, fresh, self._args, self._world, settings_of(self._model, self._loss))
+            checkpoint = read_checkpoint(resumed, fresh, self._args, self._world, self._settings)
             self._state, self._progress = packed(checkpoint.state, self._packing), checkpoint.progress
             self._best = checkpoint.best
             self._data.restore(checkpoint.position)
@@ -350,8 +350,7 @@ class _Run:
 
     def _checkpoint(self) -> Checkpoint:
         state = unpacked(self._state, self._packing)
-        settings = settings_of(self._model, self._loss)
-        return Checkpoint(state, self._progress, self._data.position(), settings, self._best)
+        return Checkpoint(state, self._progress, self._data.position(), self._settings, self._best)
 
     def _trained(self) -> Tree:
         """The parameters as the model has them."""
