@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,11 @@ def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -
 
 def rms_norm(x: Array, weight: Array | None, eps: float) -> Array:
     return np.asarray(x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * (1 if weight is None else weight))
+
+
+def gated(activation: Callable[[Array], Array], gate: Array, up: Array | None) -> Array:
+    gate, up = np.split(gate, 2, -1) if up is None else (gate, up)
+    return np.asarray(activation(gate) * up)
 
 
 def rope(
@@ -137,9 +143,9 @@ REFERENCE |= {
         q, k, v, scale, "causal" if causal else "", mask, None
     ),
     "mlxffi_paced": lambda arrays, _: arrays,
-    "mlxffi_swiglu": lambda gate, up: gate / (1 + np.exp(-gate)) * up,
-    "mlxffi_geglu": lambda gate, up: (
-        gate * (1 + np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) / 2 * up
+    "mlxffi_swiglu": lambda gate, up: gated(lambda x: x / (1 + np.exp(-x)), gate, up),
+    "mlxffi_geglu": lambda gate, up: gated(
+        lambda x: x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2, gate, up
     ),
     "mlxffi_lora_linear": lambda x, w, a, b, scale: x @ w.T + scale * (x @ a @ b),
 }
@@ -219,5 +225,6 @@ def _fused(calls: Calls) -> None:
     for name in ("swiglu", "geglu"):
         calls.add(f"mlxffi_{name}", F(2, 8), F(2, 8, salt=1))
         calls.add(f"mlxffi_{name}", F(2, 8, dtype="bfloat16"), F(2, 8, salt=1, dtype="bfloat16"))
+        calls.add(f"mlxffi_{name}", F(2, 16), None)
     calls.add("mlxffi_paced", [F(3), F(2)], 2, gives=2)
     calls.add("mlxffi_lora_linear", F(3, 6), F(4, 6, salt=1), F(6, 2, salt=2), F(2, 4, salt=3), 2.0)
