@@ -47,10 +47,13 @@ class _Forms:
 
     def learn(self, form: Any, signature: Any) -> None:
         with self._learning:
-            first = not self._results
+            if not self._results:
+                self.uniform = form
             self._results[self._sized(signature)] = form
-            alike = first or (self.uniform is not NOTHING and _same(self.uniform, form))
-            self.uniform = form if alike else NOTHING
+        uniform = self.uniform
+        # Comparing may run the program's code, which may come back here.
+        if uniform is not NOTHING and not _same(uniform, form):
+            self.uniform = NOTHING
 
     def find(self, arrays: list[array]) -> Any:
         uniform = self.uniform  # read once: another thread may learn

@@ -279,3 +279,24 @@ def test_a_function_that_raises_an_index_error_runs_once():
     with pytest.raises(IndexError, match="mine"):
         ours.compile(fails)(ours.ones([2]))
     assert len(calls) == 1
+
+
+def test_keys_of_results_may_call_the_function_when_they_are_compared():
+    sizes, held = iter(range(1, 10)), []
+
+    class Key(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            size = next(sizes, None)
+            if size:
+                held[0](ours.ones([size]))
+            return str.__eq__(self, other)
+
+    held.append(ours.compile(lambda x: {Key("a"): x + 1}))
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(held[0](ours.ones([20 + n])) for n in range(3)), daemon=True)
+    thread.start()
+    thread.join(30)
+    held.clear()  # it is in a circle with its keys
+    assert [result["a"].size for result in found] == [20, 21, 22]
