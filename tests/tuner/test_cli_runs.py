@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_locked_is_told_and_used(tmp_path, monkeypatch):
         ({"seed": 5}, "seed: expected 5"),
         ({"grad_accumulation_steps": 2}, "grad_accumulation_steps was 1, not 2"),
         ({"num_layers": 2}, "the state is not of this model and optimizer"),
-        ({"optimizer": "sgd"}, "the state is not of this model and optimizer"),
+        ({"optimizer": "sgd"}, "the run can only go on as it began: optimizer was Adam, not SGD"),
         ({"data": "other"}, "data: expected"),
     ],
 )
