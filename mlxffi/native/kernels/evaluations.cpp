@@ -9,7 +9,10 @@
 #include "extremes.h"
 #include "folds.h"
 #include "gathers.h"
+#include "half_gather.h"
 #include "joins.h"
+#include "products.h"
+#include "row_access.h"
 #include "scans.h"
 #include "scatters.h"
 #include "sorting.h"
@@ -156,6 +159,16 @@ Evaluation writing(const mx::array& node) {
   };
 }
 
+Evaluation chosen_products(const mx::array& node) {
+  if (node.primitive().name() != std::string_view("GatherMM") || !is_half(node.dtype()) || !has_products()) {
+    return nullptr;
+  }
+  return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    gather_halves(inputs, outputs[0], s);
+    return true;
+  };
+}
+
 Evaluation joining(const mx::array& node) {
   auto join = as<mx::Concatenate>(node.primitive(), "Concatenate");
   if (!join) {
@@ -199,7 +212,7 @@ Evaluation evaluation_of(const mx::array& node) {
   if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
     return nullptr;
   }
-  for (auto* find : {reduction, place, sorting, lookup, writing, running, joining}) {
+  for (auto* find : {reduction, place, sorting, lookup, writing, running, joining, chosen_products}) {
     if (auto found = find(node)) {
       return found;
     }

@@ -10,17 +10,17 @@ constexpr int64_t row_block = 128;
 constexpr int64_t copied_rows = 64, copied_columns = 64;
 
 // `a` is widened block by block where its rows lie side by side.
-void widened_product(const HalfMatrices& a, const HalfMatrices& b, int64_t index, const PutSums& put) {
+void widened_product(const HalfMatrices& a, int64_t of_a, const HalfMatrices& b, int64_t of_b, const PutSums& put) {
   int64_t m = a.rows(), k = a.columns(), n = b.columns();
-  auto right = b.widened(index);
+  auto right = b.widened(of_b);
   Matrix right_matrix{right.get(), b.side() == Side::as_is ? n : k};
   bool by_blocks = a.side() == Side::as_is;
-  auto whole = by_blocks ? Floats() : a.widened(index);
+  auto whole = by_blocks ? Floats() : a.widened(of_a);
   parallel_for(m, row_block, [&](int64_t begin, int64_t end) {
     int64_t count = end - begin;
     Floats left(by_blocks ? new float[count * k] : nullptr), sums(new float[count * n]);
     if (by_blocks) {
-      a.widen(index, begin, end, left.get());
+      a.widen(of_a, begin, end, left.get());
     }
     Matrix left_matrix = by_blocks ? Matrix{left.get(), k} : Matrix{whole.get() + begin, m};
     product(count, n, k, 1, left_matrix, a.side(), right_matrix, b.side(), 0, sums.get(), n);
@@ -93,12 +93,12 @@ HalfMatrix HalfMatrices::copied(int64_t index, int64_t pitch, HalfCopy& copy) co
   return {to, pitch};
 }
 
-void half_product(const HalfMatrices& a, const HalfMatrices& b, int64_t index, const PutSums& put) {
+void half_product(const HalfMatrices& a, int64_t of_a, const HalfMatrices& b, int64_t of_b, const PutSums& put) {
   if (!a.is_bfloat16() || !has_pair_product()) {
-    return widened_product(a, b, index, put);
+    return widened_product(a, of_a, b, of_b, put);
   }
-  HalfCopy of_a, of_b;
-  auto left = a.in_pairs(index, of_a), right = b.lines(index, of_b);
+  HalfCopy a_copy, b_copy;
+  auto left = a.in_pairs(of_a, a_copy), right = b.lines(of_b, b_copy);
   pair_product(a.rows(), b.columns(), a.columns(), left, right, b.side(), put);
 }
 

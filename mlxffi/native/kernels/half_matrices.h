@@ -35,6 +35,13 @@ class HalfMatrices {
     std::swap(result.row_stride_, result.stride_);
     return result;
   }
+  // Some rows of the first matrix.
+  HalfMatrices rows(int64_t begin, int64_t end) const {
+    auto result = *this;
+    result.data_ += begin * row_stride_;
+    result.rows_ = end - begin;
+    return result;
+  }
   // How a matrix comes out of widened() and lines(): its columns as rows where only these lie side by side.
   Side side() const {
     return stride_ != 1 && row_stride_ == 1 ? Side::transposed : Side::as_is;
@@ -60,7 +67,7 @@ class HalfMatrices {
   int64_t rows_, columns_, row_stride_, stride_;
 };
 
-// Gives the product of two matrices to `put`, part by part, as pair_product does.
-void half_product(const HalfMatrices& a, const HalfMatrices& b, int64_t index, const PutSums& put);
+// Gives the product of one matrix of each to `put`, part by part, as pair_product does.
+void half_product(const HalfMatrices& a, int64_t of_a, const HalfMatrices& b, int64_t of_b, const PutSums& put);
 
 } // namespace mlxffi

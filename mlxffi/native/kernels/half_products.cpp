@@ -52,7 +52,7 @@ void HalfMatmul::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   on_stream(stream(), [=] {
     parallel_for(a.count(), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
-        half_product(a, b, i, [=](Range rows, Range columns, const float* sums, int64_t stride) {
+        half_product(a, i, b, i, [=](Range rows, Range columns, const float* sums, int64_t stride) {
           for (int64_t row = rows.begin; row < rows.end; row++, sums += stride) {
             narrow(sums, out + (i * m + row) * n + columns.begin, columns.size(), 1);
           }

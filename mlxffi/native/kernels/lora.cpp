@@ -94,7 +94,7 @@ class WeightProduct {
 
  private:
   void of_halves(const HalfMatrices& right, const LowRank& part, uint16_t* to) const {
-    half_product(*left_, right, 0, [&](Range rows, Range columns, float* sums, int64_t stride) {
+    half_product(*left_, 0, right, 0, [&](Range rows, Range columns, float* sums, int64_t stride) {
       part.add(rows, columns, sums, stride);
       for (int64_t row = rows.begin; row < rows.end; row++, sums += stride) {
         narrow_(sums, to + row * right.columns() + columns.begin, columns.size(), 1);
