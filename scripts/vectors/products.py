@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,12 @@ def hadamard(x: Array, scale: float | None) -> Array:
 def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
     made = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps)
     return np.asarray(made * (1 if weight is None else weight) + (0 if bias is None else bias))
+
+
+def gated(activation: Callable[[Array], Array], gate: Array, up: Array | None) -> Array:
+    """A gated unit; without `up`, of the halves of the gate's last axis."""
+    gate, up = np.split(gate, 2, -1) if up is None else (gate, up)
+    return activation(gate) * up
 
 
 def rms_norm(x: Array, weight: Array | None, eps: float) -> Array:
@@ -136,10 +143,11 @@ REFERENCE |= {
     "mlxffi_attention": lambda q, k, v, scale, causal, mask: attention(
         q, k, v, scale, "causal" if causal else "", mask, None
     ),
-    "mlxffi_swiglu": lambda gate, up: gate / (1 + np.exp(-gate)) * up,
-    "mlxffi_geglu": lambda gate, up: (
-        gate * (1 + np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) / 2 * up
+    "mlxffi_swiglu": lambda *parts: gated(lambda gate: gate / (1 + np.exp(-gate)), *parts),
+    "mlxffi_geglu": lambda *parts: gated(
+        lambda gate: gate * (1 + np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) / 2, *parts
     ),
+    "mlxffi_paced": lambda arrays, _: arrays,
     "mlxffi_lora_linear": lambda x, w, a, b, scale: x @ w.T + scale * (x @ a @ b),
 }
 
@@ -218,4 +226,6 @@ def _fused(calls: Calls) -> None:
     for name in ("swiglu", "geglu"):
         calls.add(f"mlxffi_{name}", F(2, 8), F(2, 8, salt=1))
         calls.add(f"mlxffi_{name}", F(2, 8, dtype="bfloat16"), F(2, 8, salt=1, dtype="bfloat16"))
+        calls.add(f"mlxffi_{name}", F(2, 8), None)
+    calls.add("mlxffi_paced", [F(3), F(2)], 2, gives=2)
     calls.add("mlxffi_lora_linear", F(3, 6), F(4, 6, salt=1), F(6, 2, salt=2), F(2, 4, salt=3), 2.0)

@@ -110,5 +110,6 @@ CLASS("Vais", (mlx_vector_array *, const mlx_array, int, const mlx_stream), (&x[
 CLASS("Vanis", (mlx_vector_array *, const mlx_array, const int *, size_t, int, const mlx_stream), (&x[0].vector, x[1].array, x[2].ints, x[2].size, (int)x[3].integer, x[4].stream))
 CLASS("Vas", (mlx_vector_array *, const mlx_array, const mlx_stream), (&x[0].vector, x[1].array, x[2].stream))
 CLASS("Vvbts", (mlx_vector_array *, const mlx_vector_array, bool, const char *, const mlx_stream), (&x[0].vector, x[1].vector, x[2].integer != 0, x[3].text, x[4].stream))
+CLASS("Vvis", (mlx_vector_array *, const mlx_vector_array, int, const mlx_stream), (&x[0].vector, x[1].vector, (int)x[2].integer, x[3].stream))
 CLASS("Vvs", (mlx_vector_array *, const mlx_vector_array, const mlx_stream), (&x[0].vector, x[1].vector, x[2].stream))
 CLASS("Vvv", (mlx_vector_array *, const mlx_vector_array, const mlx_vector_array), (&x[0].vector, x[1].vector, x[2].vector))
