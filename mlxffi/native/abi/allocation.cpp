@@ -67,8 +67,8 @@ Buffer there(Buffer buffer, size_t size) {
   return buffer;
 }
 
-// In a forked child MLX's allocator may wait for ever for its lock, which another thread of the parent held. Its pieces lie behind
-// their size; where they do not, it is asked all the same.
+// In a forked child MLX's allocator may wait for ever for its lock, which another thread of the parent held. Its pieces lie
+// behind their sizes; where they do not, it is asked all the same.
 bool has_sizes = false;
 
 bool goes_without_lock() {
@@ -118,6 +118,19 @@ void recycling_free(Allocator* allocator, Buffer buffer) {
   }
 }
 
+// Where there is nothing to be had, as from CUDA's allocator without a GPU, loading goes on all the same.
+bool lie_behind_their_sizes() {
+  auto* allocator = &mx::allocator::allocator();
+  try {
+    auto tried = original_malloc(allocator, 1);
+    bool found = lies_behind_its_size(tried, 1);
+    original_free(allocator, tried);
+    return found;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 // `malloc` and `free` are the first of Allocator's virtual functions. CUDA's allocator throws by itself.
 bool check_allocations() {
   if (!mx::cu::is_available()) {
@@ -128,9 +141,7 @@ bool check_allocations() {
     table[before] = reinterpret_cast<void*>(checked_malloc);
     table[before + 1] = reinterpret_cast<void*>(recycling_free);
     functions_of = table + before;
-    auto tried = original_malloc(&mx::allocator::allocator(), 1);
-    has_sizes = lies_behind_its_size(tried, 1);
-    original_free(&mx::allocator::allocator(), tried);
+    has_sizes = lie_behind_their_sizes();
   }
   return true;
 }
