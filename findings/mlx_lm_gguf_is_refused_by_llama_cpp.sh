@@ -11,6 +11,7 @@ trap 'rm -rf "$folder"' EXIT
   gguf==0.19.0 xllamacpp==2026.10.11549
 "$folder/venv/bin/python" - "$folder" 2>"$folder/log" <<'PROGRAM'
 import json
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -50,11 +51,14 @@ metadata["tokenizer.ggml.token_type"] = metadata["tokenizer.ggml.token_type"].as
 mx.save_gguf(str(folder / "signed.gguf"), arrays, metadata)
 
 
+servers = []  # to the end of the process: one that goes before it has begun to work may wait for itself
+
+
 def loads(name):
     options = xllamacpp.CommonParams()
     options.model.path, options.n_ctx, options.warmup, options.verbosity = str(folder / name), 64, False, 0
     try:
-        xllamacpp.Server(options)
+        servers.append(xllamacpp.Server(options))
     except RuntimeError:
         return False
     return True
@@ -64,5 +68,6 @@ found = loads("theirs.gguf"), loads("signed.gguf")
 print("llama.cpp loads what mlx_lm wrote:", found[0], "- with int32:", found[1])
 scores = set(metadata["tokenizer.ggml.scores"].tolist())
 print("tokenizer:", metadata["tokenizer.ggml.model"], "- scores:", scores)
-sys.exit((*found, metadata["tokenizer.ggml.model"], len(scores)) != (False, True, "llama", 1))
+sys.stdout.flush()
+os._exit((*found, metadata["tokenizer.ggml.model"], len(scores)) != (False, True, "llama", 1))
 PROGRAM
