@@ -140,7 +140,7 @@ def test_checkpoint_in_a_map_draws_the_same_random_numbers_again():
     mapped = mlxffi.vmap(scaled)
     loss = mlxffi.value_and_grad(lambda i: [mlxffi.sum(mapped(i)[0])])
     values, gradients = loss.apply(mlxffi.Array(np.ones((3, 4), np.float32).tolist()))
-    np.testing.assert_allclose(np.sum(gradients[0].tolist()), values[0].item(), rtol=1e-6)
+    np.testing.assert_allclose(np.sum(gradients[0].tolist()), values[0].item(), rtol=1e-6, atol=1e-5)
 
 
 # --- what a function captures, evaluates and returns ---
