@@ -18,6 +18,7 @@ from . import _backend
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 LIBRARIES = os.path.join(PACKAGE, "lib")
@@ -144,14 +145,14 @@ def _linker() -> ModuleType:
     return _dynamic
 
 
-def load_library(path: str, mode: int = os.RTLD_LOCAL) -> int:
-    """Load a shared library, or get the one that is loaded already, as the dynamic linker's number.
+def load_library(path: str, mode: int = os.RTLD_LOCAL) -> Any:
+    """Load a shared library, or get the one that is loaded already, for the functions of _dynamic.
 
     Raises:
       OSError: the dynamic linker refuses.
     """
     # PyPy closes a library with its object, and libmlxc, which sits in libmlx's tables, must never be unloaded.
-    return int(_linker().open_library(path, mode | os.RTLD_NOW | os.RTLD_NODELETE))
+    return _linker().open_library(path, mode | os.RTLD_NOW | os.RTLD_NODELETE)
 
 
 def _load_libmlx(found: _backend.Backend, built_for: str) -> None:
