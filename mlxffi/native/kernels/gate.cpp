@@ -34,6 +34,11 @@ class Gated : public Fused {
   }
 
  protected:
+  // The kernel of the activation, silu or gelu, for the dtype of an array.
+  template <class Kernel>
+  Kernel for_numbers_of(const mx::array& array, const Kernel (&silu)[4], const Kernel (&gelu)[4]) const {
+    return (activation_ == Gate::silu ? silu : gelu)[static_cast<int>(element_of(array.dtype()))];
+  }
   // In the dtype of sums, as the kernels compute.
   Arrays wide(const Arrays& values) const {
     auto dtype = sums_dtype(values[0]);
@@ -60,9 +65,7 @@ class GateGradient : public Gated {
     allocate_like(inputs[1], outputs[1]);
     auto to_gate = outputs[0].data<char>(), to_up = outputs[1].data<char>();
     int64_t length = gates.length(), stride = length * outputs[0].itemsize();
-    auto& layers = row_kernels().layers;
-    auto& kernels = activation_ == Gate::silu ? layers.swiglu_gradient : layers.geglu_gradient;
-    auto kernel = kernels[static_cast<int>(element_of(inputs[0].dtype()))];
+    auto kernel = for_numbers_of(inputs[0], row_kernels().layers.swiglu_gradient, row_kernels().layers.geglu_gradient);
     over_rows(stream(), gates.count(), length, [=](int64_t begin, int64_t end) {
       std::vector<char> gate_scratch, up_scratch, scratch;
       for (int64_t row = begin; row < end; row++) {
@@ -94,9 +97,7 @@ class GatedUnit : public Gated {
     allocate_like(inputs[0], outputs[0]);
     auto out = outputs[0].data<char>();
     int64_t length = gates.length(), stride = length * outputs[0].itemsize();
-    auto& layers = row_kernels().layers;
-    auto& kernels = activation_ == Gate::silu ? layers.swiglu : layers.geglu;
-    auto kernel = kernels[static_cast<int>(element_of(inputs[0].dtype()))];
+    auto kernel = for_numbers_of(inputs[0], row_kernels().layers.swiglu, row_kernels().layers.geglu);
     over_rows(stream(), gates.count(), length, [=](int64_t begin, int64_t end) {
       std::vector<char> scratch, up_scratch;
       for (int64_t row = begin; row < end; row++) {
@@ -146,9 +147,7 @@ class HalvesGradient : public Gated {
     allocate_like(inputs[0], outputs[0]);
     auto to = outputs[0].data<char>();
     int64_t length = cotangents.length(), half = length * outputs[0].itemsize();
-    auto& layers = row_kernels().layers;
-    auto& kernels = activation_ == Gate::silu ? layers.swiglu_gradient : layers.geglu_gradient;
-    auto kernel = kernels[static_cast<int>(element_of(inputs[0].dtype()))];
+    auto kernel = for_numbers_of(inputs[0], row_kernels().layers.swiglu_gradient, row_kernels().layers.geglu_gradient);
     over_rows(stream(), pairs.count(), length, [=](int64_t begin, int64_t end) {
       std::vector<char> scratch, cotangent_scratch;
       for (int64_t row = begin; row < end; row++) {
@@ -187,9 +186,7 @@ class HalvesUnit : public Gated {
     allocate(outputs[0]);
     auto out = outputs[0].data<char>();
     int64_t length = pairs.length() / 2, half = length * outputs[0].itemsize();
-    auto& layers = row_kernels().layers;
-    auto& kernels = activation_ == Gate::silu ? layers.swiglu : layers.geglu;
-    auto kernel = kernels[static_cast<int>(element_of(inputs[0].dtype()))];
+    auto kernel = for_numbers_of(inputs[0], row_kernels().layers.swiglu, row_kernels().layers.geglu);
     over_rows(stream(), pairs.count(), length, [=](int64_t begin, int64_t end) {
       std::vector<char> scratch;
       for (int64_t row = begin; row < end; row++) {
