@@ -1,9 +1,8 @@
 #include "half_gather.h"
 
-#include <algorithm>
 #include <cstring>
-#include <numeric>
 
+#include "by_matrix.h"
 #include "half_matrices.h"
 #include "recycled.h"
 
@@ -22,23 +21,25 @@ struct HalfGather {
   uint16_t* out;
 
   void operator()() const {
-    auto order = by_matrix();
+    auto chosen = matrices();
+    auto order = by_matrix(chosen);
     gather(order);
     HalfMatrices all(gathered);
     for (int64_t begin = 0, end; begin < count; begin = end) {
-      int64_t matrix = right.integer(order[begin]);
-      for (end = begin; end < count && right.integer(order[end]) == matrix; end++) {
+      int64_t matrix = chosen[order[begin]];
+      for (end = begin; end < count && chosen[order[end]] == matrix; end++) {
       }
       multiply(all.rows(begin * rows, end * rows), matrix, &order[begin]);
     }
   }
 
  private:
-  std::vector<int64_t> by_matrix() const {
-    std::vector<int64_t> order(count);
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [this](int64_t one, int64_t other) { return right.integer(one) < right.integer(other); });
-    return order;
+  std::vector<int64_t> matrices() const {
+    std::vector<int64_t> found(count);
+    for (int64_t i = 0; i < count; i++) {
+      found[i] = right.integer(i);
+    }
+    return found;
   }
   void gather(const std::vector<int64_t>& order) const {
     int64_t size = a.length() * sizeof(uint16_t);

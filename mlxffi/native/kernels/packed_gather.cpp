@@ -1,5 +1,7 @@
-#include <numeric>
+#include <algorithm>
+#include <limits>
 
+#include "by_matrix.h"
 #include "float_rows.h"
 #include "packed_matmul.h"
 #include "packed_product.h"
@@ -79,14 +81,6 @@ class PackedGather : public Fused {
   Packing packing_;
   bool transpose_, sorted_;
 };
-
-// The pairs in the order of their packed matrices, and where those of one begin.
-std::vector<int64_t> by_matrix(const std::vector<int64_t>& matrices) {
-  std::vector<int64_t> order(matrices.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return matrices[a] < matrices[b]; });
-  return order;
-}
 
 // From the end where it is negative; -1 where there is none.
 int64_t position(int64_t index, int64_t count) {
