@@ -114,10 +114,11 @@ def _cases(report: Path) -> Iterator[tuple[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("names", nargs="*", choices=[*SUITES, []], default=list(SUITES))
+    # Before 3.12 argparse looks for the empty list among the choices too.
+    parser.add_argument("names", nargs="*", choices=[*SUITES, []])
     options = parser.parse_args()
     place, differ = Place(options.folder), 0
-    for name in options.names:
+    for name in options.names or SUITES:
         theirs, ours = place.outcomes(name, "mlx"), place.outcomes(name, "mlxffi")
         print(name, "mlx", dict(Counter(theirs.values())), "mlxffi", dict(Counter(ours.values())))
         if "passed" not in theirs.values():
