@@ -42,8 +42,8 @@ CFFI_MODULES = {
     "_mlxc": ["streams.h", "errors.c", "callbacks.c", "dlpack.c", "generated/calls.c"],
     "_graph": ["keep_gil.h", "streams.h", "extra.c", "transforms.c", "generated/graph.c", "generated/additions.c"],
 }
-# A function of theirs, which cffi declares as it is defined.
-FUNCTION = re.compile(r"^static (?!inline)([\w\s*]*\bglue_\w+\([^;{]*\))\s*\{", re.M)
+# A function of theirs for Python, which cffi declares as it is defined.
+FUNCTION = re.compile(r"^static (?!inline)([\w\s*]*\b(?:glue|mlxffi)_\w+\([^;{]*\))\s*\{", re.M)
 MACOS = sys.platform == "darwin"
 SUFFIX = "dylib" if MACOS else "so"
 CPYTHON = sys.implementation.name == "cpython"

@@ -132,7 +132,7 @@ def check(failed: int) -> None:
         return
     if kept is None:
         raise last_error()
-    lib.glue_clear_error()
+    lib.mlxffi_clear_error()
     try:
         raise kept
     finally:

@@ -57,14 +57,14 @@ atexit.register(graph.glue_stop_others)
 
 def error_text() -> str:
     """The message of the calling thread's last error."""
-    text: bytes = ffi.string(lib.glue_error_text())
+    text: bytes = ffi.string(lib.mlxffi_last_error_text())
     return text.decode("utf-8", "replace")
 
 
 def last_error() -> Error:
     """The error of this thread's last failed call, to be raised; it is forgotten."""
-    error = error_of(lib.glue_error_kind(), error_text())
-    lib.glue_clear_error()
+    error = error_of(lib.mlxffi_last_error_kind(), error_text())
+    lib.mlxffi_clear_error()
     return error
 
 
