@@ -12,10 +12,9 @@ from typing import NoReturn
 from ._arguments import ArrayLike, as_arrays, integers
 from ._closures import Closure, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
-from ._ffi import graph, last_error, lib
+from ._ffi import graph, last_error, lib, require_no_fork
 from ._garbage import WAITS, look_at_memory
 from ._handles import Owner, handles, pack_arrays
-from ._process import require_no_fork
 from ._registry import Held, drain, enter, keep
 from ._values import start
 from .array import Array
