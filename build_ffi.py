@@ -13,7 +13,7 @@ setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
 
 With MLXFFI_MLXC_PREFIX=/some/prefix the cffi modules are built against that prefix's mlx-c (`include/mlx/c/mlx.h`,
 `lib/libmlxc.*`), and libmlxc, _native and _dynamic are not built. MLXFFI_FLAT=1 leaves out these two modules, as PyPy
-does. The cdef is what the C preprocessor leaves of the headers themselves.
+does. The cdef is what the C preprocessor leaves of the headers themselves, and of the glue the head of each function.
 """
 
 from __future__ import annotations
