@@ -13,7 +13,7 @@ setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
 
 With MLXFFI_MLXC_PREFIX=/some/prefix the cffi modules are built against that prefix's mlx-c (`include/mlx/c/mlx.h`,
 `lib/libmlxc.*`), and libmlxc, _native and _dynamic are not built. MLXFFI_FLAT=1 leaves out these two modules, as PyPy
-does. The cdef is what the C preprocessor leaves of the headers themselves.
+does. The cdef is what the C preprocessor leaves of the headers themselves, and of the glue the head of each function.
 """
 
 from __future__ import annotations
@@ -37,7 +37,13 @@ ROOT = Path(__file__).resolve().parent
 NATIVE = ROOT / "mlxffi" / "native"
 CFFI = NATIVE / "cffi"
 PYTHON = NATIVE / "python"
-CFFI_MODULES = ("_mlxc", "_graph")
+# What each cffi module is compiled of.
+CFFI_MODULES = {
+    "_mlxc": ["streams.h", "errors.c", "callbacks.c", "dlpack.c", "generated/calls.c"],
+    "_graph": ["keep_gil.h", "streams.h", "extra.c", "transforms.c", "generated/graph.c", "generated/additions.c"],
+}
+# A function of theirs for Python, which cffi declares as it is defined.
+FUNCTION = re.compile(r"^static (?!inline)([\w\s*]*\b(?:glue|mlxffi)_\w+\([^;{]*\))\s*\{", re.M)
 MACOS = sys.platform == "darwin"
 SUFFIX = "dylib" if MACOS else "so"
 CPYTHON = sys.implementation.name == "cpython"
@@ -95,7 +101,7 @@ def include_folders() -> list[Path]:
 
 def declarations(source: str, wanted: tuple[str, ...], defines: list[str]) -> str:
     """What the C preprocessor leaves of those files (by a part of their path) that `source` includes."""
-    includes = [f"-I{folder}" for folder in [*include_folders(), NATIVE, CFFI, PYTHON]]
+    includes = [f"-I{folder}" for folder in [*include_folders(), NATIVE, CFFI, sysconfig.get_path("include")]]
     command = [*CC, "-E", "-DMLX_NO_HALF", "-DMLX_NO_OBJECTS", *defines, *includes, "-x", "c", "-"]
     text = subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
     kept, keep = [], False
@@ -117,31 +123,24 @@ def abi_cdef() -> str:
 
 def lacking(cdef: str) -> list[str]:
     """A define for each function that the glue uses and the headers do not declare."""
-    used = {name for path in CFFI.glob("generated/*.h") for name in re.findall(r"MLXFFI_LACKS_(\w+)", path.read_text())}
+    used = {name for path in CFFI.glob("generated/*.c") for name in re.findall(r"MLXFFI_LACKS_(\w+)", path.read_text())}
     return [f"-DMLXFFI_LACKS_{name}" for name in sorted(used) if not re.search(rf"\b{name}\(", cdef)]
-
-
-def glue_cdef(headers: list[str], defines: list[str]) -> str:
-    """The prototypes of glue functions, as cffi declares them."""
-    source = "".join(f'#include "{header}"\n' for header in headers)
-    prelude = "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n"
-    return declarations(prelude + source, ("native/cffi/", "native/dlpack/"), defines).replace("static ", "")
 
 
 def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
     """The cffi builder of `_mlxc` or `_graph`, and the macros that its C code needs."""
     cdef = abi_cdef()
     defines = lacking(cdef) + (["-DMLXFFI_PLAIN_MLXC"] if prefix() else [])
+    parts = ["<stdbool.h>", "<stdint.h>", *(f'"{part}"' for part in CFFI_MODULES[name])]
+    source = "".join(f"#include {part}\n" for part in parts)
+    functions = FUNCTION.findall(declarations(source, ("native/cffi/",), defines))
     ffi = FFI()
     if name == "_mlxc":
         ffi.cdef(cdef)
-        ffi.cdef(glue_cdef(["errors.h", "callbacks.h", "dlpack.h", "generated/calls.h"], defines))
-        source = ["streams.h", "errors.c", "callbacks.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
-    else:
-        ffi.cdef(glue_cdef(["extra.h", "transforms.h", "generated/graph.h", "generated/additions.h"], defines))
-        source = ["keep_gil.h", "streams.h", "extra.c", "transforms.c", "generated/graph.c", "generated/additions.c"]
-    text = "#include <stdbool.h>\n#include <stdint.h>\n" + "".join(f'#include "{part}"\n' for part in source)
-    ffi.set_source(f"mlxffi.{name}", text)
+        ffi.cdef(declarations('#include "dlpack/structures.h"', ("native/dlpack/",), []))
+        ffi.cdef((CFFI / "callbacks.h").read_text(encoding="utf-8"))
+    ffi.cdef("".join(f"{function};\n" for function in functions))
+    ffi.set_source(f"mlxffi.{name}", source)
     return ffi, [(define.removeprefix("-D"), "1") for define in defines]
 
 
@@ -260,7 +259,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         if not self.inplace:
             self.forget_last_wheel()
         if not has_native():
-            self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name.endswith(CFFI_MODULES)]
+            kept = {f"mlxffi.{name}" for name in CFFI_MODULES}
+            self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name in kept]
         write_build_info(self.target / "_build_info.py")
         if not prefix():
             self.build_libraries(self.target / "lib")

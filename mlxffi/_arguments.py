@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, SupportsIndex, TypeAlias
 
 from . import _handles
 from . import dtype as dtypes
+from ._bindings import shares
 from ._errors import ArgumentError
 from ._ffi import graph
 from ._handles import handles as handles
-from ._sharing import shares
 from .device import Stream
 from .dtype import DtypeLike as DtypeLike
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
-from ._ffi import ffi, graph, last_error, lib, pointer
+from ._ffi import ffi, graph, last_error, lib, plain_mlxc, pointer
 from ._handles import FEW, HANDLES, own_arrays, pack_arrays, take_arrays
 from ._registry import Held, find
 
@@ -101,22 +101,21 @@ def run(function: Callable[..., int], *arguments: Any) -> list[Array]:
     return made
 
 
-class ThreadStack(local):
-    """What each thread is in the middle of, outermost first."""
+class _Traced(local):
+    """The functions that `trace` is running on each thread, outermost first."""
 
     def __init__(self) -> None:
-        self.entries: list[Any] = []
+        self.functions: list[Function] = []
 
 
-# The functions that are being traced by `trace`.
-_traced = ThreadStack()
+_traced = _Traced()
 # The closure of key 0, which is no entry of the registry: it calls the innermost of those functions.
 _TRACER = lib.glue_new_closure(0)
 
 
 def trace(function: Callable[..., int], traced: Function, *arguments: Any) -> list[Array]:
     """`run` for a transform that calls a function before it returns and keeps no closure of it."""
-    stack = _traced.entries
+    stack = _traced.functions
     stack.append(traced)
     try:
         return run(function, _TRACER, *arguments)
@@ -132,7 +131,7 @@ def check(failed: int) -> None:
         return
     if kept is None:
         raise last_error()
-    lib.glue_clear_error()
+    lib.mlxffi_clear_error()
     try:
         raise kept
     finally:
@@ -174,13 +173,11 @@ def _packed(result: Any, what: str = "the function") -> int:
     return pack_arrays(arrays_of(result, what))
 
 
-def _gradients_of(result: Any, primals: Sequence[Array]) -> Sequence[Array]:
-    """What a vjp rule returned: one gradient for each primal, of its shape. MLX would read past the end."""
-    gradients = arrays_of(result, "the vjp rule")
+def _require_gradients(gradients: Sequence[Array], primals: Sequence[Array]) -> None:
+    """See that there is one gradient for each primal, of its shape: libmlxc does so, MLX would read past the end."""
     wanted, got = ([array.shape for array in arrays] for arrays in (primals, gradients))
     if wanted != got:
         raise ArgumentError(f"the vjp rule must return one gradient for each primal, of its shape: {wanted}, got {got}")
-    return gradients
 
 
 def _axes_of(axes: Any) -> int:
@@ -204,7 +201,7 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
 def python_closure(inputs: Any, count: int, key: int) -> int:
     """Call an array function: a list of Arrays in, a list of Arrays out."""
     arrays = own_arrays(inputs, count)  # step 4, and first, so that they are freed whatever comes
-    return _packed((find(key) if key else _traced.entries[-1])(arrays))  # steps 4 and 5
+    return _packed((find(key) if key else _traced.functions[-1])(arrays))  # steps 4 and 5
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
@@ -220,7 +217,9 @@ def python_closure_custom(inputs: Any, primals_num: int, cotangents_num: int, ou
     second = primals_num + cotangents_num
     arrays = own_arrays(inputs, second + outputs_num)
     result = find(key)(arrays[:primals_num], arrays[primals_num:second], arrays[second:])
-    return _packed(_gradients_of(result, arrays[:primals_num]), "the vjp rule")
+    if plain_mlxc:
+        _require_gradients(arrays_of(result, "the vjp rule"), arrays[:primals_num])
+    return _packed(result, "the vjp rule")
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]

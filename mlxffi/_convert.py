@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from . import _dlpack, _handles, _ops, device
 from . import dtype as dtypes
 from ._arguments import as_arrays
+from ._bindings import shares
 from ._errors import ArgumentError, Error
 from ._ffi import check, ffi, graph, lib
 from ._memory import UnknownElementsError, from_buffer, unknown_elements
-from ._sharing import shares
 from .dtype import LETTERS, Dtype
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ which would end the process: errors are read from the calling thread's last erro
 from __future__ import annotations
 
 import atexit
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import _loader
-from ._errors import Error, error_of
+from ._errors import Error, OperationError, error_of
 
 _loader.load()
 try:
@@ -57,14 +58,14 @@ atexit.register(graph.glue_stop_others)
 
 def error_text() -> str:
     """The message of the calling thread's last error."""
-    text: bytes = ffi.string(lib.glue_error_text())
+    text: bytes = ffi.string(lib.mlxffi_last_error_text())
     return text.decode("utf-8", "replace")
 
 
 def last_error() -> Error:
     """The error of this thread's last failed call, to be raised; it is forgotten."""
-    error = error_of(lib.glue_error_kind(), error_text())
-    lib.glue_clear_error()
+    error = error_of(lib.mlxffi_last_error_kind(), error_text())
+    lib.mlxffi_clear_error()
     return error
 
 
@@ -72,6 +73,32 @@ def check(status: int) -> None:
     """Raise the last error where a status is not 0."""
     if status:
         raise last_error()
+
+
+# --- forked children ---
+
+_forked = False
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if plain_mlxc:
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def require_no_fork(function: str) -> None:
+    """Refuse to evaluate in a forked child: MLX's threads exist in the parent only, and waiting for them never ends.
+
+    Over somebody else's mlx-c; libmlxc refuses by itself.
+    """
+    if _forked:
+        raise OperationError(
+            f"[{function}] MLX cannot compute in a forked process; start the process with the 'spawn' method "
+            "(multiprocessing.get_context('spawn')) and import mlxffi there"
+        )
 
 
 # --- handles and slots ---

@@ -11,7 +11,7 @@ import itertools
 import weakref
 from typing import Any
 
-from . import _live
+from . import _bindings
 from ._ffi import ffi, lib, plain_mlxc
 
 _entries: dict[int, Any] = {}
@@ -74,7 +74,7 @@ def count() -> int:
     return len(_entries)
 
 
-_live.counters.append(count)
+_bindings.counters.append(count)
 
 
 def live_handles() -> dict[str, int]:
@@ -84,7 +84,7 @@ def live_handles() -> dict[str, int]:
     Equal figures before and after some work mean that it leaked nothing. Over somebody else's mlx-c, which counts
     nothing, only "callbacks" is there.
     """
-    callbacks = {"callbacks": _live.count()}
+    callbacks = {"callbacks": _bindings.count()}
     if plain_mlxc:
         return callbacks
     kinds = range(lib.mlxffi_live_kinds())

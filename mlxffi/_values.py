@@ -16,10 +16,9 @@ from . import _memory, _ops
 from . import dtype as dtypes
 from ._arguments import as_own
 from ._errors import ArgumentError
-from ._ffi import check, ffi, graph, handle, lib, taken_text
+from ._ffi import check, ffi, graph, handle, lib, require_no_fork, taken_text
 from ._garbage import look_at_memory
 from ._handles import pack_arrays
-from ._process import require_no_fork
 from .dtype import LETTERS
 
 if TYPE_CHECKING:

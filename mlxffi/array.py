@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
-from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _sharing, _values
+from . import _bindings, _convert, _dlpack, _handles, _indexing, _memory, _ops, _values
 from . import dtype as dtypes
 from ._arguments import NOT_HELD, ArrayLike, as_own
 from ._ffi import address, check, ffi, graph, handle, last_error, lib
@@ -388,6 +388,6 @@ class ClosedArray(Array):
 
 
 _handles.set_array_class(Array, ClosedArray)
-_sharing.classes.append(Array)
+_bindings.array_classes.append(Array)
 # What stands under the handle of a closed array.
 _NOTHING = _memory.from_row_order(b"", (0,), "float32")

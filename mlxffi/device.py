@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from . import _handles
 from ._errors import ArgumentError
-from ._ffi import check, handle, lib, read
-from ._process import require_no_fork
+from ._ffi import check, handle, lib, read, require_no_fork
 
 __all__ = ["Device", "Stream", "default_device", "default_stream", "set_default_device", "set_default_stream"]
 

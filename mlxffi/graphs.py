@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, TypeAlias
 
 from ._arguments import as_own, text
@@ -30,11 +31,10 @@ def export_to_dot(file: TextFile, outputs: Sequence[Array], names: Mapping[str, 
     Source: C mlx_export_to_dot.
     """
     graph = _written(lib.mlx_export_to_dot, outputs, names)
-    if not isinstance(file, (str, os.PathLike)):
+    if isinstance(file, (str, os.PathLike)):
+        Path(file).write_text(graph, encoding="utf-8")
+    else:
         _write(file, graph)
-        return
-    with open(file, "w", encoding="utf-8") as opened:
-        opened.write(graph)
 
 
 def print_graph(

@@ -25,10 +25,9 @@ from ._containers import (
     strings_of_map,
     taken_array,
 )
-from ._ffi import check, ffi, freed, handle, lib, pointer
+from ._ffi import check, ffi, freed, handle, lib, pointer, require_no_fork
 from ._files import reading, writing
 from ._handles import Owner
-from ._process import require_no_fork
 from .array import Array
 
 if TYPE_CHECKING:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from ._arguments import ArrayLike, as_arrays, integers
-from ._closures import Closure, ThreadStack, arrays_of, run, trace
+from ._closures import Closure, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
-from ._ffi import graph, last_error, lib, plain_mlxc
+from ._ffi import graph, last_error, lib, require_no_fork
 from ._garbage import WAITS, look_at_memory
-from ._handles import Owner, handles, pack_arrays, take_arrays
-from ._process import require_no_fork
+from ._handles import Owner, handles, pack_arrays
 from ._registry import Held, drain, enter, keep
 from ._values import start
 from .array import Array
@@ -99,63 +98,6 @@ def async_eval(*arrays: Array) -> None:
     start(arrays)
 
 
-# --- which arrays are being differentiated ---
-
-
-# The arguments of the derivatives that are being traced: all of a function's, and which of them (None: all).
-_active = ThreadStack()
-
-
-def _differentiating(fn: ListFunction, argnums: Sequence[int] | None = None) -> ListFunction:
-    """`fn`, whose arguments (those at `argnums`; None: all) count as being differentiated while it runs."""
-
-    def traced(inputs: list[Array]) -> Sequence[Array]:
-        stack = _active.entries
-        stack.append((inputs, argnums))
-        try:
-            return fn(inputs)
-        finally:
-            stack.pop()
-
-    return traced
-
-
-def _without_captures(fn: ListFunction) -> ListFunction:
-    """`fn`, which must not close over an array that is being differentiated.
-
-    A gradient flows to the arguments of a checkpointed function only: such an array would get a gradient of zero
-    without a word. The graph tells.
-    """
-
-    def checked(inputs: list[Array]) -> Sequence[Array]:
-        outputs = fn(inputs)
-        candidates = [array for arrays, argnums in _active.entries for array in _at(arrays, argnums)]
-        if candidates and not plain_mlxc:
-            _refuse(_gradient_around(arrays_of(outputs), inputs, candidates))
-        return outputs
-
-    return checked
-
-
-def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
-    return arrays if numbers is None else [arrays[number] for number in numbers]
-
-
-def _gradient_around(outputs: Sequence[Array], inputs: list[Array], candidates: list[Array]) -> list[Array]:
-    """Those of the candidates that the outputs get a gradient from around the inputs."""
-    between, starts = (handles(inputs), len(inputs)), (handles(candidates), len(candidates))
-    return take_arrays(graph.glue_mlxffi_array_gradient_around(handles(outputs), len(outputs), *between, *starts))
-
-
-def _refuse(captured: list[Array]) -> None:
-    if captured:
-        shapes = ", ".join(f"{array.dtype.name}{list(array.shape)}" for array in captured)
-        raise ArgumentError(
-            f"[checkpoint] the function captures {len(captured)} array(s) that are being differentiated ({shapes}), "
-            "and they would silently get no gradient; pass them to the checkpointed function as arguments"
-        )
-
-
 # --- derivatives ---
 
 
@@ -179,7 +121,7 @@ def vjp(
     """
     inputs, seeds = as_arrays(primals), as_arrays(cotangents)
     points = handles(inputs), len(inputs)
-    both = trace(graph.glue_run_vjp, _differentiating(fn), *points, handles(seeds), len(seeds))
+    both = trace(graph.glue_run_vjp, fn, *points, handles(seeds), len(seeds))
     count = len(both) - len(inputs)
     outputs, vjps = both[:count], both[count:]
     # MLX complains about too few of them only.
@@ -208,7 +150,7 @@ def jvp(
     """
     inputs, directions = as_arrays(primals), as_arrays(tangents)
     points = handles(inputs), len(inputs)
-    both = trace(graph.glue_run_jvp, _differentiating(fn), *points, handles(directions), len(directions))
+    both = trace(graph.glue_run_jvp, fn, *points, handles(directions), len(directions))
     return both[: len(both) // 2], both[len(both) // 2 :]
 
 
@@ -229,7 +171,7 @@ class GradFn(_Reusable):
         ranks = [sorted(argnums).index(argnum) for argnum in argnums]
         self._count = len(ranks)
         self._ranks = None if ranks == sorted(ranks) else ranks
-        held = Held(_differentiating(fn, argnums))
+        held = Held(fn)
         with Closure(held) as closure:
             self._native = _NativeGradFn(lib.glue_value_and_grad(closure, list(argnums), len(argnums)), held)
 
@@ -343,13 +285,12 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
       A function with the same argument and result.
 
     Raises:
-      ValueError: (by the returned function) a differentiated array was captured.
+      ValueError: (by the returned function) a differentiated array was captured; not over somebody else's mlx-c.
 
     Source: C mlx_checkpoint; the Go port's Checkpoint. Chen et al. 2016, "Training Deep Nets with Sublinear Memory
     Cost".
     """
-    checked = _without_captures(fn)
-    return _made_for_each_call(lambda: lib.glue_new_checkpoint(keep(checked)))
+    return _made_for_each_call(lambda: lib.glue_new_checkpoint(keep(fn)))
 
 
 def custom_vjp(

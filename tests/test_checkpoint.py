@@ -107,7 +107,7 @@ CAPTURES = [
     by_name, through_an_attribute, through_a_nested_function, through_a_value_computed_before, in_a_default_argument,
     in_the_second_output, in_a_nested_checkpoint, in_a_transform_inside,
 ]  # fmt: skip
-MESSAGE = r"\[checkpoint\] the function captures 1 array\(s\) .*float32\[\].* pass them to the checkpointed function"
+MESSAGE = r"\[checkpoint\] the function captures .*\(float32 \(\)\).* pass them to the checkpointed function"
 X = [Array(2.0), Array(3.0)]
 
 

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "mlxffi"
 # no circle.
 GROUND = [
     "native _build_info _dynamic _native _abi _mlxc _graph _backend _errors",
-    "_live _loader _process _elements _exporters _files _pickles _sharing",
+    "_bindings _loader _elements _exporters _files _pickles",
 ]
 BINDING = [
     "_ffi dtype",

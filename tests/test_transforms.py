@@ -307,7 +307,7 @@ def test_a_jvp_rule_gets_the_positions_of_the_tangents():
 @pytest.mark.parametrize("returned", [[1.0], [1.0, 1.0, 1.0], [1.0, [1.0, 1.0]], [[1.0], 1.0]], ids=str)
 def test_a_vjp_rule_must_return_one_gradient_of_the_shape_of_each_primal(returned):
     fn = m.custom_vjp(lambda x: [x[0] * x[1]], lambda primals, cotangents, outputs: [Array(part) for part in returned])
-    with pytest.raises(ValueError, match=r"one gradient for each primal, of its shape: \[\(\), \(\)\], got"):
+    with pytest.raises(ValueError, match=r"for each primal.*, got|of its primal \(\), got"):
         m.vjp(fn, [Array(2.0), Array(3.0)], [Array(1.0)])
 
 

@@ -46,21 +46,6 @@ int mlxffi_array_is_tracer(bool *res, const mlx_array arr);
 /** Whether two handles stand for the same array (one node of one graph), not merely equal values. */
 int mlxffi_array_is_same(bool *res, const mlx_array a, const mlx_array b);
 
-/**
- * Which of some arrays the gradient of `outputs` would reach by a way that does not lead through `inputs`.
- *
- * A function under mlx_checkpoint() gets gradients for its arguments only: with its arguments as `inputs` and the
- * arrays that are being differentiated as `candidates`, what comes back are the arrays that the function captured
- * instead of taking them as arguments. mlx_stop_gradient() ends a way.
- * `res`: receives the arrays found, in the order of `candidates`; the caller owns it.
- * Returns 0, or 1 after an error.
- */
-int mlxffi_array_gradient_around(
-    mlx_vector_array *res,
-    const mlx_vector_array outputs,
-    const mlx_vector_array inputs,
-    const mlx_vector_array candidates);
-
 #ifdef __cplusplus
 }
 #endif

@@ -8,7 +8,7 @@ import copyreg
 import sys
 from types import ModuleType
 
-from .. import _pickles, _sharing
+from .. import _bindings, _pickles
 from .._errors import ArgumentError
 from . import _convert, _dtype, _numpy, _printing
 from ._at import ArrayAt
@@ -176,7 +176,7 @@ class array(Operators, Methods, metaclass=native.array_class):
     def __format__(self, spec: str) -> str: ...
 
 
-_sharing.classes.append(array)
+_bindings.array_classes.append(array)
 
 
 class ArrayIterator:

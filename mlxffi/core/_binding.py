@@ -11,7 +11,7 @@ import atexit
 import os
 from collections.abc import Callable
 
-from .. import _live, _loader
+from .. import _bindings, _loader
 
 __all__ = ["abi", "native", "operation", "operations", "signature"]
 
@@ -32,7 +32,7 @@ else:
     abi = native.abi
 
 atexit.register(native.stop_callbacks)
-_live.counters.append(native.living_functions)
+_bindings.counters.append(native.living_functions)
 
 
 def _rows_wanted() -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .._bindings import shares
 from .._elements import elements_of, require_countable
 from .._errors import ArgumentError, Error, OperationError
 from .._exporters import capsule_of
-from .._sharing import shares
 from . import _dtype
 from ._binding import abi, native
 from ._device import cpu

@@ -99,7 +99,7 @@ class _Checkpointed(Transformed):
 def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
     """The same function, whose intermediate values are recomputed for the gradient instead of being kept.
 
-    Gradients flow only to arrays among the arguments, not to those that `fun` captures.
+    Gradients flow only to arrays among the arguments. To capture one that is being differentiated is an error.
 
     Args:
       fun: takes and returns trees of arrays.

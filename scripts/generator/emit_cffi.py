@@ -37,13 +37,13 @@ STRUCT = re.compile(r"const mlxffi_\w+ \*")
 
 
 def render_all(headers: list[Header], banner: str) -> dict[str, str]:
-    """The prototypes (for the cdef) and definitions of both halves, by file name."""
+    """The definitions of both halves, of which build_ffi.py makes the cdef, by file name."""
     known = handles(headers)
-    texts: dict[str, str] = {}
+    texts = {}
     for half in ("graph", "calls"):
         found = [function for header in headers for function in header.functions if _half(header, function) == half]
         rows = [Glue(function, known, half) for function in found]
-        texts |= _files(half, [row for row in rows if row.possible], banner)
+        texts[f"{half}.c"] = _file([row for row in rows if row.possible], banner)
     return texts
 
 
@@ -51,14 +51,7 @@ def render_additions(headers: list[Header], banner: str) -> dict[str, str]:
     """The same, and those functions of include/mlxffi that make arrays, in files of their own."""
     rows = [Glue(function, handles(headers), "graph") for function in added() if not function.waits]
     rows = [row for row in rows if row.possible and row.single and row.single.type in MADE]
-    return render_all(headers, banner) | _files("additions", rows, banner)
-
-
-def _files(name: str, rows: list[Glue], banner: str) -> dict[str, str]:
-    return {
-        f"{name}.h": _file(banner, "\n".join(_guarded(row.function, row.prototypes()) for row in rows)),
-        f"{name}.c": _file(banner, "\n\n".join(_guarded(row.function, row.definition()) for row in rows)),
-    }
+    return render_all(headers, banner) | {"additions.c": _file(rows, banner)}
 
 
 def _half(header: Header, function: Function) -> str:
@@ -67,12 +60,9 @@ def _half(header: Header, function: Function) -> str:
     return "calls" if header.glue and function.waits else header.glue
 
 
-def _guarded(function: Function, text: str) -> str:
-    return f"#ifndef MLXFFI_LACKS_{function.name}\n{text}\n#endif"
-
-
-def _file(banner: str, body: str) -> str:
-    return f"/* {banner} */\n\n{body}\n"
+def _file(rows: list[Glue], banner: str) -> str:
+    guarded = (f"#ifndef MLXFFI_LACKS_{row.function.name}\n{row.definition()}\n#endif\n" for row in rows)
+    return "\n".join([f"/* {banner} */\n", *guarded])
 
 
 class Glue:
@@ -109,16 +99,9 @@ class Glue:
         space = "" if returns.endswith("*") else " "
         return f"static {returns}{space}{self._name}({', '.join(self.params) or 'void'})"
 
-    def prototypes(self) -> str:
-        return f"{self.head};\n{self._head_here};" if self.function.is_unary else f"{self.head};"
-
     @property
     def _name(self) -> str:
         return "glue_" + self.function.name.lstrip("_").removeprefix("mlx_")
-
-    @property
-    def _head_here(self) -> str:
-        return f"static intptr_t {self._name}_here({self.params[0]})"
 
     def definition(self) -> str:
         hold = ["HOLD;"] if self.half == "graph" else []
@@ -126,7 +109,8 @@ class Glue:
         text = f"{self.head} {{\n{lines}}}"
         if not self.function.is_unary:
             return text
-        return f"{text}\n\n{self._head_here} {{\n  return {self._name}({self.function.params[1].name}, 0);\n}}"
+        head = f"static intptr_t {self._name}_here({self.params[0]})"
+        return f"{text}\n\n{head} {{\n  return {self._name}({self.function.params[1].name}, 0);\n}}"
 
     def _call(self) -> list[str]:
         call = f"{self.function.name}({', '.join(self.arguments)})"

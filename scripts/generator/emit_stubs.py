@@ -12,11 +12,11 @@ from . import emit_cffi
 from .table import Header, functions
 
 GLUE = Path(__file__).resolve().parents[2] / "mlxffi" / "native" / "cffi"
-# The prototypes that are written by hand, by the module they belong to.
-BY_HAND = {"graph": ["extra.h", "transforms.h"], "calls": ["errors.h", "callbacks.h", "dlpack.h"]}
+# What is written by hand, by the module it belongs to.
+BY_HAND = {"graph": ["extra.c", "transforms.c"], "calls": ["errors.c", "callbacks.c", "dlpack.c"]}
 PYTHON = {"bool": "bool", "float": "float", "double": "float", "void": "None"}
 INTEGER = re.compile(r"int|size_t|intptr_t|u?int\d+_t|mlx_\w+_type|mlx_dtype")
-PROTOTYPE = re.compile(r"^(?:static )?([\w ]+?[ *]+)(glue_\w+)\((.*)\);$", re.M)
+FUNCTION = re.compile(r"^static ([\w ]+?[ *]+)(glue_\w+)\((.*)\) \{$", re.M)
 # Not every name of the C ABI is a function: constants, types of the glue and variables.
 REST = "    def __getattr__(self, name: str) -> Any: ...\n"
 
@@ -24,9 +24,9 @@ REST = "    def __getattr__(self, name: str) -> Any: ...\n"
 def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     """The text of both stubs, by file name."""
     generated = emit_cffi.render_additions(headers, banner)
-    texts = {half: "\n".join([*_by_hand(half), generated[f"{half}.h"]]) for half in BY_HAND}
+    texts = {half: "\n".join([*_by_hand(half), generated[f"{half}.c"]]) for half in BY_HAND}
     abi = [_method(row.name, row.returns, [param.text for param in row.params]) for row in functions(headers)]
-    graph, calls = _methods(texts["graph"] + generated["additions.h"]), _methods(texts["calls"])
+    graph, calls = _methods(texts["graph"] + generated["additions.c"]), _methods(texts["calls"])
     built = "The calls that build graph nodes, and those of transforms; they keep the GIL but while MLX calls back."
     about = "Every function of the C ABI, and the glue that waits or calls back."
     return {
@@ -45,8 +45,9 @@ def _stub(banner: str, about: str, methods: list[str], rest: str) -> str:
     return f"{head}class Lib:\n{body}{rest}\nffi: cffi.FFI\nlib: Lib\n"
 
 
-def _methods(prototypes: str) -> list[str]:
-    return [_method(name, returns, _split(params)) for returns, name, params in PROTOTYPE.findall(prototypes)]
+def _methods(text: str) -> list[str]:
+    functions = dict.fromkeys(FUNCTION.findall(text))
+    return [_method(name, returns, _split(params)) for returns, name, params in functions]
 
 
 def _split(params: str) -> list[str]:

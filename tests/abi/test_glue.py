@@ -36,9 +36,9 @@ def own():
 
 @pytest.fixture(autouse=True)
 def no_error_is_left():
-    lib.glue_clear_error()
+    lib.mlxffi_clear_error()
     yield
-    lib.glue_clear_error()
+    lib.mlxffi_clear_error()
 
 
 def floats(*numbers):
@@ -211,9 +211,9 @@ def test_the_sizes_of_axes_are_copied(own):
 def test_a_failing_operation_returns_zero_and_leaves_a_text(own):
     assert graph.glue_add(own(floats(1, 2)), own(floats(1, 2, 3)), NO_STREAM) == 0
     assert "broadcast" in error_text()
-    assert lib.glue_error_kind() != 0
-    lib.glue_clear_error()
-    assert (error_text(), lib.glue_error_kind()) == ("", 0)
+    assert lib.mlxffi_last_error_kind() != 0
+    lib.mlxffi_clear_error()
+    assert (error_text(), lib.mlxffi_last_error_kind()) == ("", 0)
 
 
 def test_a_list_with_an_empty_handle_is_the_error_of_the_list(own):

@@ -11,7 +11,7 @@ from helpers import run_python
 
 import mlxffi
 import mlxffi.core as mx
-from mlxffi import _sharing
+from mlxffi import _bindings
 
 # This thread's key lives on after the test that first makes it.
 mx.random.seed(0)
@@ -293,7 +293,7 @@ CROSSINGS = {
 @pytest.mark.parametrize("kind", [LentMemory, MlxArray, mlxffi.Array])
 @pytest.mark.parametrize("name", CROSSINGS)
 def test_arrays_that_lend_their_memory_keep_their_graphs(name, kind, monkeypatch):
-    monkeypatch.setattr(_sharing, "classes", [*_sharing.classes, LentMemory])
+    monkeypatch.setattr(_bindings, "array_classes", [*_bindings.array_classes, LentMemory])
     gradient = mx.grad(lambda x: CROSSINGS[name](kind(x * 3.0)).sum())(mx.array([1.0, 2.0]))
     assert gradient.tolist() == [3, 3]
 
@@ -326,9 +326,9 @@ ALONE = """
     sys.modules["_cffi_backend"] = sys.modules["cffi"] = None
     import mlxffi.core as mx
     assert mx.grad(lambda x: (x * x).sum())(mx.array([1.0, 2.0])).tolist() == [2, 4]
-    ground = "_backend _build_info _dynamic _elements _errors _exporters _files _live _loader _native _pickles _process"
+    ground = "_backend _bindings _build_info _dynamic _elements _errors _exporters _files _loader _native _pickles"
     loaded = {name.split(".")[1] for name in sys.modules if name.startswith("mlxffi.")}
-    print(sorted(loaded - {*ground.split(), "_sharing", "core"}))
+    print(sorted(loaded - {*ground.split(), "core"}))
 """
 
 

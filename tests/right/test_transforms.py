@@ -153,6 +153,11 @@ def test_a_compiled_function_that_captures_what_is_differentiated():
     assert [mx.grad(loss)(mx.array(w)).item() for w in (2.0, 5.0)] == [3.0, 3.0]
 
 
+def test_a_checkpoint_that_captures_what_is_differentiated_is_refused():
+    with pytest.raises(ValueError, match=r"captures .*differentiated \(float32 \(2\)\).* as arguments"):
+        mx.grad(lambda w: mx.checkpoint(lambda x: (x * w).sum())(mx.array([3.0, 4.0])))(mx.array([1.0, 2.0]))
+
+
 def test_a_compiled_function_that_captures_what_is_mapped():
     found = mx.vmap(lambda w: mx.compile(lambda x: x * w)(mx.array(3.0)))(mx.array([1.0, 2.0]))
     assert found.tolist() == [3.0, 6.0]

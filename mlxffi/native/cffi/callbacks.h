@@ -6,15 +6,3 @@ extern "Python" intptr_t python_closure_kwargs(intptr_t *inputs, size_t inputs_n
 extern "Python" intptr_t python_closure_custom(intptr_t *arrays, size_t primals_num, size_t cotangents_num, size_t outputs_num, intptr_t key);
 extern "Python" intptr_t python_closure_custom_jvp(intptr_t *arrays, size_t primals_num, size_t tangents_num, const int *argnums, size_t argnums_num, intptr_t key);
 extern "Python" intptr_t python_closure_custom_vmap(intptr_t *out_axes, intptr_t *inputs, size_t inputs_num, const int *in_axes, size_t in_axes_num, intptr_t key);
-
-intptr_t glue_new_closure(intptr_t key);
-intptr_t glue_new_closure_kwargs(intptr_t key);
-intptr_t glue_new_closure_custom(intptr_t key);
-intptr_t glue_new_closure_custom_jvp(intptr_t key);
-intptr_t glue_new_closure_custom_vmap(intptr_t key);
-intptr_t glue_new_checkpoint(intptr_t key);
-intptr_t glue_new_custom_function(intptr_t key, intptr_t vjp, intptr_t jvp, intptr_t vmap);
-
-intptr_t glue_array_adopt(void *data, const int *shape, size_t shape_num, int dtype, intptr_t key);
-intptr_t glue_dropped_key(void);
-void glue_stop_callbacks(void);

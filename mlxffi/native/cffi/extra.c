@@ -24,11 +24,6 @@ static intptr_t glue_vector_array_of(intptr_t array) {
   return glue_vector_array_pack(&array, 1);
 }
 
-static int glue_vector_array_free(intptr_t vector) {
-  HOLD;
-  return mlx_vector_array_free((mlx_vector_array){(void *)vector});
-}
-
 /* The arrays of a vector; 0 stands for one that there was no memory for. */
 static void shared(intptr_t *arrays, mlx_vector_array source, size_t size) {
   memset(arrays, 0, size * sizeof *arrays);

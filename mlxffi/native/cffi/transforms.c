@@ -1,4 +1,6 @@
-/* Transforms in one call each from Python: only while MLX runs do they let other threads go on. */
+/* Transforms in one call each from Python: only while MLX runs do they let other threads go on. Each packs its arguments,
+ * runs one function of MLX, which may call back, and gives the arrays of the result out. They return how many those are, and
+ * -1 after an error. Where `capacity` is less, out[0] is a vector that holds them. */
 
 #include <stdlib.h>
 

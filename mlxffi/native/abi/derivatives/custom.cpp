@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "composing.h"
+#include "derivatives/captured.h"
 #include "derivatives/draws.h"
 #include "derivatives/rules.h"
 #include "derivatives/tracing.h"
@@ -183,6 +184,7 @@ Function checkpoint(Function fun) {
       DrawsOf unknown(draws, false);
       return (*fun)(arguments);
     }();
+    check_captured(outputs, arguments);
     if (mlxffi::Composing::active()) {
       return outputs;
     }

@@ -1,4 +1,5 @@
 // Jacobian-vector products: tangents of inputs pushed forward to outputs.
+#include "derivatives/captured.h"
 #include "derivatives/tape.h"
 #include "derivatives/tracing.h"
 #include "derivatives/transforms.h"
@@ -55,7 +56,7 @@ std::pair<Arrays, Arrays> jvp(const Function& fun, const Arrays& primals, const 
     for (size_t i = 0; i < inputs.size(); i++) {
       known.emplace(inputs[i].id(), tangents[i]);
     }
-    result.first = fun(inputs);
+    result.first = run_differentiated(fun, inputs);
     result.second = pushed_forward(result.first, inputs, std::move(known));
   });
   return result;

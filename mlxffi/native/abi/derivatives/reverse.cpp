@@ -1,4 +1,5 @@
 // Gradients: cotangents of outputs pulled back to inputs.
+#include "derivatives/captured.h"
 #include "derivatives/draws.h"
 #include "derivatives/tape.h"
 #include "derivatives/tracing.h"
@@ -164,7 +165,7 @@ std::pair<Arrays, Arrays> vjp(const Function& fun, const Arrays& primals, const 
   std::pair<Arrays, Arrays> result;
   tracing([&] {
     auto inputs = tracers(primals);
-    result.first = fun(inputs);
+    result.first = run_differentiated(fun, inputs);
     result.second = pulled_back(result.first, inputs, seeds(result.first, cotangents));
   });
   return result;

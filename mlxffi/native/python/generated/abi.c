@@ -3177,12 +3177,6 @@ static PyObject *abi_array_is_same(Value *v) {
   return PyBool_FromLong(res);
 }
 
-static PyObject *abi_array_gradient_around(Value *v) {
-  mlx_vector_array res = {0};
-  mlxffi_array_gradient_around(&res, v[0].vector, v[1].vector, v[2].vector);
-  return listed(res);
-}
-
 static PyObject *abi_export_describe(Value *v) {
   mlx_string parts = {0};
   mlx_vector_array arrays = {0};
@@ -3750,7 +3744,6 @@ const AbiRow abi_rows[] = {
   {{"array_text", "ai", abi_array_text}, "arr,precision"},
   {{"array_is_tracer", "a", abi_array_is_tracer}, "arr"},
   {{"array_is_same", "aa", abi_array_is_same}, "a,b"},
-  {{"array_gradient_around", "vvv", abi_array_gradient_around}, "outputs,inputs,candidates"},
   {{"export_describe", "KvMb", abi_export_describe}, "fun,args,kwargs,shapeless"},
   {{"export_dot", "vM", abi_export_dot}, "outputs,names"},
   {{"rms_norm", "aAfs", abi_rms_norm}, "x,weight,eps,s"},

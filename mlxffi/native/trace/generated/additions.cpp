@@ -32,12 +32,6 @@ extern "C" int mlxffi_array_is_same(bool *res, const mlx_array a, const mlx_arra
   return call.status(real(res, a, b));
 }
 
-extern "C" int mlxffi_array_gradient_around(mlx_vector_array *res, const mlx_vector_array outputs, const mlx_vector_array inputs, const mlx_vector_array candidates) {
-  static const auto real = trace::find(mlxffi_array_gradient_around, "mlxffi_array_gradient_around");
-  trace::Call call("mlxffi_array_gradient_around", {trace::slot("res", "vector_array", res), trace::handle("outputs", "vector_array", outputs.ctx), trace::handle("inputs", "vector_array", inputs.ctx), trace::handle("candidates", "vector_array", candidates.ctx)});
-  return call.status(real(res, outputs, inputs, candidates));
-}
-
 extern "C" mlxffi_error_kind mlxffi_last_error_kind() {
   static const auto real = trace::find(mlxffi_last_error_kind, "mlxffi_last_error_kind");
   return real();
