@@ -72,8 +72,9 @@ joined = native.joined
 # first.
 lend, take_back = native.lend, native.take_back
 
-# key_of(tree, found) gives what a tree is but for the values of its arrays, which are appended to a list: the same key
-# stands for the same containers, names and constants.
+# key_of(tree, found, state, ranks) gives what a tree is but for the values of its arrays, which are appended to a list,
+# and those of a state behind them: the same key stands for the same containers, names and constants, and for arrays of
+# the same dtypes and shapes, or, with `ranks`, of as many axes.
 key_of = native.key_of
 
 
