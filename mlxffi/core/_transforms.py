@@ -187,19 +187,12 @@ class _Gradients:
         return made
 
     def _require_scalar(self, value: Any) -> None:
-        if isinstance(value, array):
-            return
-        start = f"[{self._tag}] The return value of the function whose gradient we want to compute should be"
-        got = f"{type(value).__name__} was returned."
-        if self._tag == "grad":
-            raise ArgumentError(f"{start} a scalar array; but {got}")
-        if isinstance(value, tuple) and value:
-            if isinstance(value[0], array):
-                return
-            got = f"it was a tuple whose first value is a {type(value[0]).__name__}."
-        elif isinstance(value, tuple):
-            got = "an empty tuple was returned."
-        raise ArgumentError(f"{start} a scalar array or a tuple with a scalar array as its first value; but {got}")
+        alone = self._tag == "grad"
+        first = value[0] if isinstance(value, tuple) and value and not alone else value
+        if not isinstance(first, array):
+            wanted = "a scalar array" if alone else "a scalar array, or a tuple whose first value is one"
+            got = type(value).__name__ if first is value else f"a tuple whose first value is a {type(first).__name__}"
+            raise ArgumentError(f"[{self._tag}] fun: expected a function that returns {wanted}; it returned {got}")
 
     def _arranged(self, trees: list[Any]) -> Any:
         """Gradients as the caller gets them: one tree, or a tuple of them, and a dict for keyword arguments."""

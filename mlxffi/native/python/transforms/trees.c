@@ -384,10 +384,13 @@ static PyObject *trees_key_of(PyObject *module, PyObject *const *arguments, Py_s
 /* --- the module's part --- */
 
 PyMethodDef tree_functions[] = {
-  {"leaves", FAST(trees_leaves), "Append the arrays of a tree to a list, which is returned."},
-  {"split", FAST(trees_split), "The structure of a tree, whose arrays are appended to a list."},
-  {"joined", FAST(trees_joined), "The tree of a structure, with the arrays of a list in their places."},
-  {"key_of", FAST(trees_key_of), "What a tree is but for the values of its arrays, and those of a state."},
+  {"leaves", FAST(trees_leaves), "leaves(tree, found): append the arrays of a tree, those of Holders too, to a list, which is returned."},
+  {"split", FAST(trees_split), "split(tree, found, strict=False): the structure of a tree, in which ARRAY stands for each array; these are appended to "
+                              "a list. `strict` refuses leaves that are neither arrays nor Holders."},
+  {"joined", FAST(trees_joined), "joined(structure, arrays): the tree of a structure, with the first arrays of a list in their places."},
+  {"key_of", FAST(trees_key_of), "key_of(tree, found, state=None, ranks=False): what a tree is but for the values of its arrays, which are appended to "
+                                "a list, and those of a state behind them: the same containers, names, constants, dtypes, "
+                                "and sizes or, with `ranks`, numbers of axes, have the same key."},
   {NULL, NULL, 0, NULL},
 };
 
