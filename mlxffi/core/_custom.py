@@ -8,7 +8,7 @@ from .._errors import ArgumentError
 from . import _trees
 from ._array import array
 from ._binding import abi, native
-from ._transforms import FORWARDED_DOC, Transformed
+from ._transforms import Transformed, required
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,21 +81,6 @@ class _RuledCall(_Call):
 # --- checkpoints ---
 
 
-class _Checkpointed(Transformed):
-    __doc__ = FORWARDED_DOC
-    __slots__ = ()
-
-    def __init__(self, fun: Callable[..., Any]):
-        super().__init__(fun, "checkpoint")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        arrays: list[array] = []
-        function = _Call(self._fun, args, kwargs, arrays, False)
-        if not arrays:
-            return self._fun(*args, **kwargs)
-        return function.result(native.checkpoint(function, arrays))
-
-
 def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
     """The same function, whose intermediate values are recomputed for the gradient instead of being kept.
 
@@ -107,7 +92,13 @@ def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
     Returns:
       A function like `fun`.
     """
-    return _Checkpointed(fun)
+
+    def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        arrays: list[array] = []
+        function = _Call(fun, args, kwargs, arrays, False)
+        return function.result(native.checkpoint(function, arrays)) if arrays else fun(*args, **kwargs)
+
+    return Transformed(fun, "checkpoint", call)
 
 
 # --- custom rules ---
@@ -126,7 +117,7 @@ class custom_function:
     __slots__ = ("__weakref__", "_fun", "_rules")
 
     def __init__(self, f: Callable[..., Any]):
-        self._fun = _callable("__init__", f)
+        self._fun = required(f, "__init__", "f")
         self._rules: dict[str, Callable[..., Any]] = {}
 
     def vjp(self, f: Callable[..., Any]) -> custom_function:
@@ -141,7 +132,7 @@ class custom_function:
         Returns:
           This function, so that it serves as a decorator.
         """
-        self._rules["vjp"] = _callable("vjp", f)
+        self._rules["vjp"] = required(f, "vjp", "f")
         return self
 
     def jvp(self, f: Callable[..., Any]) -> custom_function:
@@ -155,7 +146,7 @@ class custom_function:
         Returns:
           This function, so that it serves as a decorator.
         """
-        self._rules["jvp"] = _callable("jvp", f)
+        self._rules["jvp"] = required(f, "jvp", "f")
         return self
 
     def vmap(self, f: Callable[..., Any]) -> custom_function:
@@ -167,7 +158,7 @@ class custom_function:
         Returns:
           This function, so that it serves as a decorator.
         """
-        self._rules["vmap"] = _callable("vmap", f)
+        self._rules["vmap"] = required(f, "vmap", "f")
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -185,13 +176,6 @@ class custom_function:
 
 
 custom_function.__qualname__ = "custom_function"
-
-
-def _callable(method: str, f: Any) -> Callable[..., Any]:
-    if not callable(f):
-        raise TypeError(f"{method}(): f: expected a callable, got {type(f).__name__}")
-    found: Callable[..., Any] = f
-    return found
 
 
 def _complete(gradients: list[array], primals: list[array]) -> list[array]:

@@ -12,6 +12,7 @@ from . import _trees
 from ._array import array
 from ._binding import abi, native
 from ._dtype import DTYPES
+from ._transforms import required
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,12 +57,6 @@ class _Traced:
         if isinstance(outputs, (list, tuple)) and all(isinstance(item, array) for item in outputs):
             return list(outputs)
         raise ArgumentError("[export_function] Outputs can be either a single array, a tuple, or a list of arrays.")
-
-
-def _traced(function: str, fun: Any) -> _Traced:
-    if not callable(fun):
-        raise TypeError(f"{function}(): fun: expected a callable, got {type(fun).__name__}")
-    return _Traced(fun)
 
 
 def _path(function: str, file: Any) -> str:
@@ -129,7 +124,7 @@ def export_function(
       metadata: a text that is kept in the file.
       kwargs: arrays by name to trace with.
     """
-    traced = _traced("export_function", fun)
+    traced = _Traced(required(fun, "export_function"))
     if callable(file_or_callback):
         if metadata is not None:
             raise ArgumentError("[export_function] metadata can be kept in a file only, not with a callback")
@@ -176,7 +171,7 @@ def exporter(
     Returns:
       The exporter, a context manager.
     """
-    return FunctionExporter._open(_path("exporter", file), _traced("exporter", fun), shapeless, metadata)
+    return FunctionExporter._open(_path("exporter", file), _Traced(required(fun, "exporter")), shapeless, metadata)
 
 
 class _Imported:

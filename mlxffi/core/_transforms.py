@@ -34,30 +34,25 @@ class _Forwarded:
         return None if instance is None else instance._fun.__doc__
 
 
-FORWARDED_DOC: Any = _Forwarded()
-
-
 class Transformed:
     # A function that came out of a transform; attributes that it lacks are those of the function that went in. For that
     # each of its own takes as long as a small function: a call needs one.
-    __doc__ = FORWARDED_DOC
+    __doc__: Any = _Forwarded()
 
-    __slots__ = ("__weakref__", "_call", "_fun")
+    __slots__ = ("__weakref__", "_call", "_fun", "_name")
 
-    def __init__(self, fun: Callable[..., Any], name: str):
-        if not callable(fun):
-            raise TypeError(f"{name}(): fun: expected a callable, got {type(fun).__name__}")
-        # No annotation of the class: those of the function are asked for.
-        self._fun: Callable[..., Any] = fun
-        # From the tuple of arguments, and the dict of those by name.
-        self._call: Callable[[tuple[Any, ...], dict[str, Any]], Any]
+    def __init__(self, fun: Callable[..., Any], name: str, call: Callable[[tuple[Any, ...], dict[str, Any]], Any]):
+        # `call` takes the tuple of arguments, and the dict of those by name. No annotations of the class: those of the
+        # function are asked for.
+        self._fun: Callable[..., Any] = required(fun, name)
+        self._name, self._call = name, call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         # Copies and pickles ask for what is not set yet.
-        if name in ("_fun", "_call", "__wrapped__"):
+        if name in ("_fun", "_call", "_name", "__wrapped__"):
             raise AttributeError(name)
         if name == "__signature__":
             import inspect  # Who asks has it.
@@ -66,7 +61,15 @@ class Transformed:
         return getattr(self._fun, name)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__.lstrip('_').lower()} of {self._fun!r}>"
+        return f"<{self._name} of {self._fun!r}>"
+
+
+def required(fun: Any, function: str, name: str = "fun") -> Callable[..., Any]:
+    """What a function got for a parameter, which must be callable."""
+    if not callable(fun):
+        raise TypeError(f"{function}(): {name}: expected a callable, got {type(fun).__name__}")
+    found: Callable[..., Any] = fun
+    return found
 
 
 # --- vjp and jvp ---
@@ -137,6 +140,10 @@ class _Gradients:
         value, grads = self._by_arrays(call, arrays)
         return value, self._arranged(_trees.joined(structure, grads))
 
+    def alone(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The gradients for some arguments."""
+        return self.of(args, kwargs)[1]
+
     def _by_arrays(self, call: Callable[..., Any], arrays: Sequence[array]) -> tuple[Any, list[array]]:
         """The value of a function of some arrays, and the gradients by these."""
         structure: Any = _trees.ARRAY
@@ -180,19 +187,12 @@ class _Gradients:
         return made
 
     def _require_scalar(self, value: Any) -> None:
-        if isinstance(value, array):
-            return
-        start = f"[{self._tag}] The return value of the function whose gradient we want to compute should be"
-        got = f"{type(value).__name__} was returned."
-        if self._tag == "grad":
-            raise ArgumentError(f"{start} a scalar array; but {got}")
-        if isinstance(value, tuple) and value:
-            if isinstance(value[0], array):
-                return
-            got = f"it was a tuple whose first value is a {type(value[0]).__name__}."
-        elif isinstance(value, tuple):
-            got = "an empty tuple was returned."
-        raise ArgumentError(f"{start} a scalar array or a tuple with a scalar array as its first value; but {got}")
+        alone = self._tag == "grad"
+        first = value[0] if isinstance(value, tuple) and value and not alone else value
+        if not isinstance(first, array):
+            wanted = "a scalar array" if alone else "a scalar array, or a tuple whose first value is one"
+            got = type(value).__name__ if first is value else f"a tuple whose first value is a {type(first).__name__}"
+            raise ArgumentError(f"[{self._tag}] fun: expected a function that returns {wanted}; it returned {got}")
 
     def _arranged(self, trees: list[Any]) -> Any:
         """Gradients as the caller gets them: one tree, or a tuple of them, and a dict for keyword arguments."""
@@ -222,26 +222,6 @@ def _owned(argument: Any, loan: list[Any]) -> Any:
     if type(argument) is array:
         return argument.__copy__()
     return _trees.lend(argument, loan) if isinstance(argument, (list, tuple, dict, array)) else argument
-
-
-class _ValueAndGrad(Transformed):
-    __doc__ = FORWARDED_DOC
-    __slots__ = ()
-
-    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any, tag: str = "value_and_grad"):
-        super().__init__(fun, tag)
-        self._call = _Gradients(fun, tag, argnums, argnames).of
-
-
-class _Grad(_ValueAndGrad):
-    __doc__ = FORWARDED_DOC
-    __slots__ = ()
-
-    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any):
-        super().__init__(fun, argnums, argnames, "grad")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(args, kwargs)[1]
 
 
 def _arguments_of(tag: str, argnums: Any, argnames: Any) -> tuple[list[int], list[str]]:
@@ -289,7 +269,7 @@ def value_and_grad(
       of trees, by ascending position, for several; and with `argnames` the pair of that (None for no position) and a
       dict of trees by name.
     """
-    return _ValueAndGrad(fun, argnums, argnames)
+    return Transformed(fun, "value_and_grad", _Gradients(fun, "value_and_grad", argnums, argnames).of)
 
 
 def grad(
@@ -307,7 +287,7 @@ def grad(
     Returns:
       A function that returns gradients, as trees like the arguments.
     """
-    return _Grad(fun, argnums, argnames)
+    return Transformed(fun, "grad", _Gradients(fun, "grad", argnums, argnames).alone)
 
 
 # --- vectorisation ---
@@ -319,6 +299,8 @@ class _Map:
     __slots__ = ("_fun", "_in_axes", "_out_axes")
 
     def __init__(self, fun: Callable[..., Any], in_axes: Any, out_axes: Any):
+        if in_axes is None or out_axes is None:
+            raise TypeError("vmap(): in_axes, out_axes: expected an int or a tree of ints and None, got None")
         self._fun, self._in_axes, self._out_axes = fun, in_axes, out_axes
 
     def of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -349,17 +331,6 @@ class _Map:
 
         found = native.vmap(traced, inputs, in_axes, out_axes)
         return found[0] if result is _trees.ARRAY else _trees.joined(result, found)
-
-
-class _Vmapped(Transformed):
-    __doc__ = FORWARDED_DOC
-    __slots__ = ()
-
-    def __init__(self, fun: Callable[..., Any], in_axes: Any, out_axes: Any):
-        super().__init__(fun, "vmap")
-        if in_axes is None or out_axes is None:
-            raise TypeError("vmap(): in_axes, out_axes: expected an int or a tree of ints and None, got None")
-        self._call = _Map(fun, in_axes, out_axes).of
 
 
 def _places(name: str, axes: Any, tree: Any, arrays: list[array], extra: int = 0) -> list[int]:
@@ -395,4 +366,4 @@ def vmap(fun: Callable[P, R], in_axes: object = 0, out_axes: object = 0) -> Call
     Returns:
       A function like `fun`.
     """
-    return _Vmapped(fun, in_axes, out_axes)
+    return Transformed(fun, "vmap", _Map(fun, in_axes, out_axes).of)

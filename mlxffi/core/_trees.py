@@ -3,7 +3,6 @@
 Arrays come out of a tree in its own order, dicts in the order of their keys' insertion. A tree is built anew of plain
 lists and dicts; tuples, named ones too, keep their class. A `Holder` is a leaf that owns an array which can be
 exchanged in place, as the state of the random numbers does: where states are captured it counts as that array.
-What is done at every call of a transform is in C (native/python/transforms/trees.c).
 """
 
 from __future__ import annotations
@@ -53,28 +52,10 @@ def constant(leaf: Any) -> Any:
     return leaf
 
 
-# Stands for an array in the structure of a tree.
+# In C, for they run at every call of a transform: transforms/trees.c and loans.c say what they do.
 ARRAY = native.ARRAY
-
-# leaves(tree, found) appends the arrays of a tree, those of Holders too, to a list, which it returns; other leaves are
-# ignored.
-leaves = native.leaves
-
-# split(tree, found, strict=False) gives the structure of a tree, in which ARRAY stands for each array; these are
-# appended to a list. `strict` refuses, with a ValueError, leaves that are neither arrays nor Holders.
-split = native.split
-
-# joined(structure, values) gives the tree of a structure, with the first values of a list in the places of arrays.
-joined = native.joined
-
-# lend(tree, loan, tracers) puts tracers in the places of a tree's arrays, in its own lists and dicts; without tracers
-# objects of their own. take_back(loan) puts back what has not been replaced since. The loan is a list that is empty at
-# first.
+leaves, split, joined, key_of = native.leaves, native.split, native.joined, native.key_of
 lend, take_back = native.lend, native.take_back
-
-# key_of(tree, found) gives what a tree is but for the values of its arrays, which are appended to a list: the same key
-# stands for the same containers, names and constants.
-key_of = native.key_of
 
 
 def arrays_only(tree: Any) -> list[array]:
@@ -86,11 +67,6 @@ def arrays_only(tree: Any) -> list[array]:
     found: list[array] = []
     split(tree, found, True)
     return found
-
-
-def like(model: tuple[Any, ...], items: Sequence[Any]) -> Any:
-    """A tuple of the class of another: a named one, too."""
-    return tuple.__new__(type(model), items)
 
 
 # --- arrays exchanged in the lists, dicts and Holders of a tree ---
@@ -107,7 +83,7 @@ def exchange(tree: Any, new: Callable[[array], array]) -> Any:
         for index, item in enumerate(tree):
             tree[index] = exchange(item, new)
     elif isinstance(tree, tuple):
-        return like(tree, [exchange(item, new) for item in tree])
+        return tuple.__new__(type(tree), [exchange(item, new) for item in tree])  # a named one, too
     elif isinstance(tree, Holder):
         held = tree._get()
         put = new(held)

@@ -13,6 +13,8 @@ from ._dtype import Dtype
 from .generated.fast import cross_entropy as cross_entropy
 from .generated.fast import gated_delta_update as gated_delta_update
 from .generated.fast import layer_norm as layer_norm
+from .generated.fast import rms_norm as rms_norm
+from .generated.fast import rope as rope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,52 +22,6 @@ if TYPE_CHECKING:
 
 # By their numbers in C.
 MATH_MODES = {"safe": 0, "relaxed": 1, "fast": 2}
-
-
-def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:
-    """RMSNorm along the last axis: x / sqrt(mean(x^2) + `eps`), times `weight`.
-
-    Args:
-      x: floating point [..., features].
-      weight: [features]; None: ones.
-      eps: added to the mean square.
-
-    Returns:
-      The shape of `x`.
-
-    Source: Zhang and Sennrich 2019; docs/fused.md.
-    """
-    return abi.rms_norm(x, weight, eps, stream)
-
-
-def rope(
-    a: array,
-    dims: int,
-    *,
-    traditional: bool,
-    base: float | None,
-    scale: float,
-    offset: int | array,
-    freqs: array | None = None,
-    stream: StreamOrDevice = None,
-) -> array:
-    """Rotary position embedding: rotate pairs of the first `dims` features by angles that grow with the position.
-
-    Args:
-      a: floating point [..., positions, features].
-      dims: how many features are rotated; even.
-      traditional: whether neighbours form a pair, instead of features `dims`/2 apart.
-      base: the base of the angles; None if `freqs` are given.
-      scale: the factor of positions.
-      offset: the first position, or an array of one for each element of axis 0.
-      freqs: [dims/2], the wavelengths instead of powers of `base`.
-
-    Returns:
-      The shape and dtype of `a`.
-
-    Source: Su et al. 2021; docs/fused.md.
-    """
-    return abi.rope(a, dims, traditional, base, scale, as_array(offset), freqs, stream)
 
 
 def scaled_dot_product_attention(

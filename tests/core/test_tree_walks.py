@@ -192,7 +192,7 @@ def test_values_must_suffice(x):
 
 def test_a_walk_takes_a_tree_and_a_list(x):
     for walk in (leaves, split, joined, key_of):
-        for arguments in ((), (x,), (x, ()), (x, [], True, True)):
+        for arguments in ((), (x,), (x, ()), (x, [], None, True, True)):
             with pytest.raises(TypeError):
                 walk(*arguments)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 else:
     made = operations(__name__, {
         "layer_norm": ("fast_layer_norm", "x,weight,bias,eps,stream", (..., ..., ..., ..., None,), 0, 4),
+        "rms_norm": ("fast_rms_norm", "x,weight,eps,stream", (..., ..., ..., None,), 0, 3),
+        "rope": ("fast_rope_dynamic", "a,dims,traditional,base,scale,offset,freqs,stream", (..., ..., ..., ..., ..., ..., None, None,), 0, 2),
         "cross_entropy": ("fast_cross_entropy", "logits,targets,stream", (..., ..., None,), 0, 2),
         "gated_delta_update": ("fast_gated_delta_update", "q,k,v,gamma,beta,initial_state,mask,stream", (..., ..., ..., ..., ..., None, None, None,), 0, 8),
     })  # fmt: skip

@@ -159,15 +159,14 @@ PyObject *new_part(PyObject *array, PyObject *key);
 void *stream_of(PyObject *object);
 /* The type, in the C enum, and index of a Device or DeviceType; false for anything else. */
 bool device_place(PyObject *object, int *type, int *index);
+/* A new C object of either; an empty one, without an exception, for anything else. */
+mlx_device device_for(PyObject *object);
 /* Objects that own what C has just made; an empty one stands for an error, which is raised. */
 PyObject *new_device(mlx_device device);
 PyObject *new_stream(mlx_stream stream);
 
 /* What the Handle of a Group owns; NULL, without an exception, for anything else. */
 void *group_of(PyObject *object);
-/* A Device's, or a new one (`made`) of a DeviceType; false for anything else. */
-bool read_device(mlx_device *device, bool *made, PyObject *object);
-
 /* --- objects/results.c: what C has made, which is given up --- */
 
 PyObject *listed(mlx_vector_array made);

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..._arguments import ArrayLike
     from ..._array import array
     from ..._device import StreamOrDevice
 
 __all__ = [
-    "cross_entropy", "gated_delta_update", "layer_norm",
+    "cross_entropy", "gated_delta_update", "layer_norm", "rms_norm", "rope",
 ]  # fmt: skip
 
 
@@ -44,6 +45,59 @@ def layer_norm(
     Raises:
       Error: `x` has no axes, the resulting dtype is not a real floating-point one, or `weight` or `bias` is not a
         vector of the size of the last axis.
+    """
+
+
+def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:
+    """Divide `x` along its last axis by its root mean square: x / sqrt(mean(x^2) + `eps`), times `weight`.
+
+    `weight` is a vector of the size of that axis; no `weight` means 1.
+
+    Args:
+      x: floating point [..., features].
+      weight: [features]; None: ones.
+      eps: what is added to the mean square or the variance.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `x` and the dtype promoted from `x` and `weight`.
+
+    Raises:
+      Error: `x` has no axes, the resulting dtype is not a real floating-point one, or `weight` is not a vector of the
+        size of the last axis.
+    """
+
+
+def rope(
+    a: array,
+    dims: int,
+    *,
+    traditional: bool,
+    base: float | None,
+    scale: float,
+    offset: ArrayLike,
+    freqs: array | None = None,
+    stream: StreamOrDevice = None,
+) -> array:
+    """Rotary position embedding: rotate pairs of the first `dims` features by angles that grow with the position.
+
+    Args:
+      a: floating point [..., positions, features].
+      dims: how many features are rotated; even.
+      traditional: whether neighbours form a pair, instead of features `dims`/2 apart.
+      base: the base of the angles; None if `freqs` are given.
+      scale: the factor of positions.
+      offset: the first position, or an array of one for each element of axis 0.
+      freqs: [dims/2], the wavelengths instead of powers of `base`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      the shape and dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than 3 axes or is not of a real floating-point dtype, `dims` is odd, not positive or larger
+        than the last axis, both or neither of `base` and `freqs` are given, `freqs` is not a vector of `dims`/2 values,
+        or `offset` is not an integer array of one value or of one value per entry of axis 0.
     """
 
 

@@ -147,14 +147,9 @@ static PyObject *nested(const Layout *layout, const char *at, int axis) {
 }
 
 static PyObject *to_list(Value *v) {
-  mlx_array array = v[0].array, kept, waited;
   /* Making lists may run the garbage collector, and that any code: the memory is held until they are made. */
-  kept = (mlx_array){0};
-  if (mlx_array_set(&kept, array)) {
-    return raise_last_error();
-  }
-  array = kept;
-  if (!compute(&array, &waited)) {
+  mlx_array kept = own_handle(v[0].array), array = kept, waited;
+  if (!kept.ctx || !compute(&array, &waited)) {
     mlx_array_free(kept);
     return NULL;
   }

@@ -140,15 +140,9 @@ static bool read_stream(Value *value, PyObject *object) {
   if (value->stream.ctx) {
     return true;
   }
-  mlx_device device;
-  bool made;
-  if (!read_device(&device, &made, object)) {
-    return false;
-  }
-  value->owned = mlx_get_default_stream(&value->stream, device) == 0;
-  if (made) {
-    mlx_device_free(device);
-  }
+  mlx_device device = device_for(object);
+  value->owned = device.ctx && mlx_get_default_stream(&value->stream, device) == 0;
+  mlx_device_free(device);
   return value->owned;
 }
 
@@ -330,12 +324,9 @@ bool read_value(Value *value, char letter, PyObject *object) {
     case 'G':
       value->handle = value->given ? group_of(object) : NULL;
       return value->handle || !value->given;
-    case 'p': {
-      mlx_device device;
-      bool read = read_device(&device, &value->owned, object);
-      value->handle = device.ctx;
-      return read;
-    }
+    case 'p':
+      value->handle = device_for(object).ctx;
+      return value->owned = value->handle;
     case 'T':
       return (value->integer = device_type_of(object)) >= 0;
     case 'y':

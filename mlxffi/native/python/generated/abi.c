@@ -3609,7 +3609,7 @@ const AbiRow abi_rows[] = {
   {{"fast_metal_kernel_apply", "JvHs", abi_fast_metal_kernel_apply}, "cls,inputs,config,stream"},
   {{"fast_rms_norm", "aAfs", abi_fast_rms_norm}, "x,weight,eps,s"},
   {{"fast_rope", "aibFfiAs", abi_fast_rope}, "x,dims,traditional,base,scale,offset,freqs,s"},
-  {{"fast_rope_dynamic", "aibFfaAs", abi_fast_rope_dynamic}, "x,dims,traditional,base,scale,offset,freqs,s"},
+  {{"fast_rope_dynamic", "aibFflAs", abi_fast_rope_dynamic}, "x,dims,traditional,base,scale,offset,freqs,s"},
   {{"fast_scaled_dot_product_attention", "aaaftAAs", abi_fast_scaled_dot_product_attention}, "queries,keys,values,scale,mask_mode,mask_arr,sinks,s"},
   {{"fast_cross_entropy", "aas", abi_fast_cross_entropy}, "logits,targets,s"},
   {{"fast_gated_delta_update", "aaaaaAAs", abi_fast_gated_delta_update}, "queries,keys,values,gates,beta,initial_state,mask,s"},

@@ -1247,6 +1247,18 @@ static PyObject *call_fast_layer_norm(Value *v) {
   return one(res);
 }
 
+static PyObject *call_fast_rms_norm(Value *v) {
+  mlx_array res = {0};
+  mlx_fast_rms_norm(&res, v[0].array, v[1].array, (float)v[2].number, v[3].stream);
+  return one(res);
+}
+
+static PyObject *call_fast_rope_dynamic(Value *v) {
+  mlx_array res = {0};
+  mlx_fast_rope_dynamic(&res, v[0].array, (int)v[1].integer, v[2].flag, (mlx_optional_float){(float)v[3].number, v[3].given}, (float)v[4].number, v[5].array, v[6].array, v[7].stream);
+  return one(res);
+}
+
 static PyObject *call_fast_gated_delta_update(Value *v) {
   mlx_vector_array res = {0};
   mlx_fast_gated_delta_update(&res, v[0].array, v[1].array, v[2].array, v[3].array, v[4].array, v[5].array, v[6].array, v[7].stream);
@@ -1842,6 +1854,8 @@ const Row generated_rows[] = {
   {"unstack_axis", "ais", call_unstack_axis},
   {"vecdot", "aais", call_vecdot},
   {"fast_layer_norm", "aAAfs", call_fast_layer_norm},
+  {"fast_rms_norm", "aAfs", call_fast_rms_norm},
+  {"fast_rope_dynamic", "aibFflAs", call_fast_rope_dynamic},
   {"fast_gated_delta_update", "aaaaaAAs", call_fast_gated_delta_update},
   {"fft_fft", "aIits", call_fft_fft},
   {"fft_fft2", "axxts", call_fft_fft2},

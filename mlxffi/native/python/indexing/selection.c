@@ -169,7 +169,7 @@ static bool takes_along(const Selection *selection) {
 
 static mlx_array gathered(const Selection *selection, mlx_array array, mlx_stream stream) {
   const Part *part = &selection->part;
-  mlx_array from = lent_part(part, array, stream), current = {0}, next = {0};
+  mlx_array from = strided_part(part, array, stream), current = {0};
   mlx_vector_array picks = packed_picks(selection);
   int order[2 * MOST], before = selection->picked_num;
   if (from.ctx && picks.ctx) {
@@ -177,10 +177,10 @@ static mlx_array gathered(const Selection *selection, mlx_array array, mlx_strea
     mlx_gather(&current, from, picks, selection->axes, axes, selection->block, (size_t)part->ndim, stream);
   }
   mlx_vector_array_free(picks);
-  free_lent_part(part, from);
+  mlx_array_free(from);
   if (with_axes_of(part, &current, before, stream) && selection->place && before) {
     moved(order, selection->shape_num, before, selection->place, false);
-    follow(&current, next, mlx_transpose_axes(&next, current, order, (size_t)selection->shape_num, stream));
+    shape_with(mlx_transpose_axes, &current, order, selection->shape_num, stream);
   }
   return current;
 }

@@ -203,7 +203,13 @@ bool follow(mlx_array *current, mlx_array next, int failed) {
   return !failed;
 }
 
-static mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stream) {
+bool shape_with(Shaping *call, mlx_array *current, const int *numbers, int count, mlx_stream stream) {
+  mlx_array next = {0};
+  int failed = call(&next, *current, numbers, (size_t)count, stream);
+  return follow(current, next, failed);
+}
+
+mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stream) {
   size_t ndim = (size_t)part->ndim;
   mlx_array made = {0};
   if (part->whole) {
@@ -214,32 +220,17 @@ static mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stre
   return made;
 }
 
-mlx_array lent_part(const Part *part, mlx_array array, mlx_stream stream) {
-  return part->whole ? array : strided_part(part, array, stream);
-}
-
-void free_lent_part(const Part *part, mlx_array lent) {
-  if (!part->whole) {
-    mlx_array_free(lent);
-  }
-}
-
-typedef int Along(mlx_array *result, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s);
-
-static bool step(Along *call, mlx_array *current, const int *axes, int count, int before, mlx_stream stream) {
+static bool along(Shaping *call, mlx_array *current, const int *axes, int count, int before, mlx_stream stream) {
   int places[MOST];
-  mlx_array next = {0};
-  for (int i = 0; before && i < count; i++) {
+  for (int i = 0; i < count; i++) {
     places[i] = before + axes[i];
   }
-  int failed = call(&next, *current, before ? places : axes, (size_t)count, stream);
-  return follow(current, next, failed);
+  return !count || shape_with(call, current, places, count, stream);
 }
 
 bool with_axes_of(const Part *part, mlx_array *current, int before, mlx_stream stream) {
-  int gone = part->gone_num, added = part->added_num;
-  return current->ctx && (!gone || step(mlx_squeeze_axes, current, part->gone, gone, before, stream)) &&
-         (!added || step(mlx_expand_dims_axes, current, part->added, added, before, stream));
+  return current->ctx && along(mlx_squeeze_axes, current, part->gone, part->gone_num, before, stream) &&
+         along(mlx_expand_dims_axes, current, part->added, part->added_num, before, stream);
 }
 
 mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream) {

@@ -41,15 +41,18 @@ bool add_entry(Part *part, const Entry *entry, int size);
 /* The handle of a part of an array, which is NULL after an error. */
 mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream);
 
-/* The same with all of its axes, or the array itself where that is the part: lent until it is freed. */
-mlx_array lent_part(const Part *part, mlx_array array, mlx_stream stream);
-void free_lent_part(const Part *part, mlx_array lent);
+/* The same with all of its axes. */
+mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stream);
 
 /* A strided part, behind so many other axes, becomes one with the axes of the part. */
 bool with_axes_of(const Part *part, mlx_array *current, int before, mlx_stream stream);
 
 /* Each step takes the array of the one before, and frees it; after a failure there is none. */
 bool follow(mlx_array *current, mlx_array next, int failed);
+
+/* One that takes sizes or axes. */
+typedef int Shaping(mlx_array *result, const mlx_array a, const int *numbers, size_t count, const mlx_stream s);
+bool shape_with(Shaping *call, mlx_array *current, const int *numbers, int count, mlx_stream stream);
 
 /* The handle of an array with other values in a part, whose axes have those sizes. */
 mlx_array put_part(const Part *part, mlx_array array, mlx_array values, mlx_stream stream);

@@ -65,15 +65,6 @@ static bool fitting(int *sizes, mlx_array values, const int *shape, int ndim) {
   return before >= 0 || refuse_values(values, shape, ndim);
 }
 
-/* A step of the kind that takes sizes or axes: `current` becomes what it makes. */
-typedef int Shaping(mlx_array *result, const mlx_array a, const int *sizes, size_t count, const mlx_stream s);
-
-static bool shape_with(Shaping *call, mlx_array *current, const int *sizes, int count, mlx_stream stream) {
-  mlx_array next = {0};
-  int failed = call(&next, *current, sizes, (size_t)count, stream);
-  return follow(current, next, failed);
-}
-
 /* Whether an array has these sizes. */
 static bool has_shape(mlx_array array, const int *sizes, int count) {
   const int *found = mlx_array_shape(array);
@@ -122,13 +113,13 @@ static mlx_array put_picked(const Selection *selection, mlx_array array, mlx_arr
   const Part *part = &selection->part;
   mlx_array changed = {0};
   if (scattered(&values, selection, sizes, stream)) {
-    mlx_array from = lent_part(part, array, stream);
+    mlx_array from = strided_part(part, array, stream);
     mlx_vector_array picks = packed_picks(selection);
     if (from.ctx && picks.ctx) {
       scatter[how](&changed, from, picks, values, selection->axes, (size_t)selection->picks_num, stream);
     }
     mlx_vector_array_free(picks);
-    free_lent_part(part, from);
+    mlx_array_free(from);
   }
   mlx_array_free(values);
   if (part->whole || !changed.ctx) {
@@ -156,9 +147,9 @@ static bool shape_for(const Part *part, mlx_array *values, const int *sizes, mlx
 
 /* One step of MLX's for a sum and the like exists, but loses the batch of the array under vmap. */
 static bool combine_with(const Part *part, mlx_array array, mlx_array *values, How how, mlx_stream stream) {
-  mlx_array changed = {0}, found = lent_part(part, array, stream);
+  mlx_array changed = {0}, found = strided_part(part, array, stream);
   int failed = !found.ctx || combine[how](&changed, found, *values, stream);
-  free_lent_part(part, found);
+  mlx_array_free(found);
   return follow(values, changed, failed);
 }
 
@@ -193,21 +184,13 @@ static mlx_array update(mlx_array array, const Key *key, mlx_array values, How h
 
 /* --- masks --- */
 
-static bool is_bool(PyObject *dtype) {
-  PyObject *name = dtype ? PyObject_Str(dtype) : NULL;
-  bool found = name && !PyUnicode_CompareWithASCIIString(name, "bool");
-  Py_XDECREF(name);
-  return found;
-}
-
 /* Whether a key is a mask of another library. */
 static bool is_foreign_mask(PyObject *key) {
-  if (array_of(key) || PyTuple_Check(key) || PyLong_Check(key) || PySlice_Check(key)) {
-    return false;
-  }
-  PyObject *dtype = PyObject_GetAttrString(key, "dtype");
-  bool found = is_bool(dtype);
+  bool other = !array_of(key) && !PyTuple_Check(key) && !PyLong_Check(key) && !PySlice_Check(key);
+  PyObject *dtype = other ? PyObject_GetAttrString(key, "dtype") : NULL, *name = dtype ? PyObject_Str(dtype) : NULL;
+  bool found = name && !PyUnicode_CompareWithASCIIString(name, "bool");
   Py_XDECREF(dtype);
+  Py_XDECREF(name);
   PyErr_Clear();
   return found;
 }

@@ -1,12 +1,11 @@
-/* The base classes of devices and streams of mlxffi.core. A device is its type and index: the C object of it is made when
- * a call first needs one. A stream owns its C object. */
+/* The base classes of devices and streams of mlxffi.core. A device is its type and index, of which calls make a C object. A
+ * stream owns its C object. */
 
 #include "native.h"
 
 typedef struct {
   Weak head;
-  mlx_device device; /* empty until it is needed */
-  int type, index;   /* type: in the C enum */
+  int type, index; /* type: in the C enum */
 } DeviceOwner;
 
 typedef struct {
@@ -26,20 +25,6 @@ static bool is_stream(PyObject *object) {
 
 /* --- devices --- */
 
-/* The C object, which the Device keeps; an empty one for anything else. */
-static mlx_device device_of(PyObject *object) {
-  if (!is_device(object)) {
-    return (mlx_device){0};
-  }
-  DeviceOwner *self = (DeviceOwner *)object;
-  LOCK(object)
-  if (!self->device.ctx) {
-    self->device = mlx_device_new_type((mlx_device_type)self->type, self->index);
-  }
-  UNLOCK
-  return self->device;
-}
-
 bool device_place(PyObject *object, int *type, int *index) {
   *index = 0;
   *type = device_type_of(object);
@@ -50,46 +35,23 @@ bool device_place(PyObject *object, int *type, int *index) {
   return *type >= 0;
 }
 
-bool read_device(mlx_device *device, bool *made, PyObject *object) {
-  int type = device_type_of(object);
-  *made = type >= 0;
-  if (*made) {
-    *device = mlx_device_new_type((mlx_device_type)type, 0);
-  } else {
-    *device = device_of(object);
-  }
-  return device->ctx != NULL;
+mlx_device device_for(PyObject *object) {
+  int type, index;
+  return device_place(object, &type, &index) ? mlx_device_new_type((mlx_device_type)type, index) : (mlx_device){0};
 }
 
 PyObject *new_device(mlx_device device) {
-  mlx_device_type kind;
+  mlx_device_type type;
   int index;
   PyObject *made = NULL;
-  if (!device.ctx || mlx_device_get_type(&kind, device) || mlx_device_get_index(&index, device)) {
+  if (!device.ctx || mlx_device_get_type(&type, device) || mlx_device_get_index(&index, device)) {
     raise_last_error();
-  } else {
-    made = PyType_GenericAlloc((PyTypeObject *)told.device, 0);
+  } else if ((made = PyType_GenericAlloc((PyTypeObject *)told.device, 0))) {
+    ((DeviceOwner *)made)->type = (int)type;
+    ((DeviceOwner *)made)->index = index;
   }
-  if (!made) {
-    mlx_device_free(device);
-    return NULL;
-  }
-  DeviceOwner *self = (DeviceOwner *)made;
-  self->device = device;
-  self->type = (int)kind;
-  self->index = index;
+  mlx_device_free(device);
   return made;
-}
-
-/* The handle stays, for a call may be using it. */
-static bool rename_device(DeviceOwner *self) {
-  mlx_device other = mlx_device_new_type((mlx_device_type)self->type, self->index);
-  bool renamed = other.ctx && !mlx_device_set(&self->device, other);
-  mlx_device_free(other);
-  if (!renamed) {
-    raise_last_error();
-  }
-  return renamed;
 }
 
 static bool read_place(DeviceOwner *self, PyObject *kind, PyObject *index) {
@@ -104,7 +66,7 @@ static bool read_place(DeviceOwner *self, PyObject *kind, PyObject *index) {
   }
   self->type = type;
   self->index = (int)number;
-  return !self->device.ctx || rename_device(self);
+  return true;
 }
 
 static int device_init(PyObject *self, PyObject *arguments, PyObject *named) {
@@ -118,14 +80,6 @@ static int device_init(PyObject *self, PyObject *arguments, PyObject *named) {
     return -1;
   }
   return read_place((DeviceOwner *)self, kind, index) ? 0 : -1;
-}
-
-static void device_dealloc(PyObject *object) {
-  DeviceOwner *self = (DeviceOwner *)object;
-  if (self->device.ctx) {
-    mlx_device_free(self->device);
-  }
-  free_object(object, self->head.weakrefs);
 }
 
 static PyObject *device_type(PyObject *self, void *unused) {
@@ -164,7 +118,6 @@ static PyGetSetDef device_properties[] = {
 
 static PyType_Slot device_slots[] = {
   {Py_tp_init, device_init},
-  {Py_tp_dealloc, device_dealloc},
   {Py_tp_repr, device_repr},
   {Py_tp_richcompare, device_compare},
   {Py_tp_hash, hash_of_object},

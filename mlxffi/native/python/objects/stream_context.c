@@ -67,12 +67,9 @@ static int choose(PyObject *chosen) {
   if (stream.ctx) {
     return choose_stream(stream);
   }
-  mlx_device device = {0};
-  bool made;
-  int failed = !read_device(&device, &made, chosen) || mlx_set_default_device(device);
-  if (made) {
-    mlx_device_free(device);
-  }
+  mlx_device device = device_for(chosen);
+  int failed = !device.ctx || mlx_set_default_device(device);
+  mlx_device_free(device);
   return failed;
 }
 

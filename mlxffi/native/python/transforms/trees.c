@@ -7,6 +7,8 @@
 
 #include "trees.h"
 
+#include <string.h>
+
 /* Stands for an array in the structure of a tree. */
 static PyObject *array_mark;
 
@@ -303,7 +305,7 @@ static bool is_plain(PyObject *leaf) {
 }
 
 static int key_of_leaf(PyObject *leaf, Keying *keying) {
-  if (Py_IS_TYPE(leaf, (PyTypeObject *)told.array)) {
+  if (is_array(leaf)) {
     return PyList_Append(keying->key, told.array) || PyList_Append(keying->arrays, leaf) ? -1 : 0;
   }
   if (is_plain(leaf)) {
@@ -327,12 +329,54 @@ static int visit_key(PyObject *name, PyObject *tree, void *context) {
   return size < 0 || add_to_key(keying, class, PyLong_FromSsize_t(size)) || each(tree, kind, visit_key, context) ? -1 : 0;
 }
 
+typedef struct {
+  int *numbers;
+  size_t used, room;
+} Forms;
+
+/* Appends the dtype of an array, how many axes it has, and, unless only these count, its sizes. */
+static bool add_form(Forms *forms, mlx_array array, bool ranks) {
+  size_t ndim = mlx_array_ndim(array), sizes = ranks ? 0 : ndim, end = forms->used + 2 + sizes;
+  if (end > forms->room) {
+    int *more = PyMem_Realloc(forms->numbers, 2 * end * sizeof *more);
+    if (!more) {
+      return PyErr_NoMemory();
+    }
+    *forms = (Forms){more, forms->used, 2 * end};
+  }
+  int *place = forms->numbers + forms->used;
+  place[0] = (int)mlx_array_dtype(array);
+  place[1] = (int)ndim;
+  memcpy(place + 2, mlx_array_shape(array), sizes * sizeof *place);
+  forms->used = end;
+  return true;
+}
+
+static PyObject *forms_of(PyObject *arrays, bool ranks) {
+  Forms forms = {0};
+  bool done = true;
+  for (Py_ssize_t i = 0; done && i < PyList_Size(arrays); i++) {
+    mlx_array array = hold((mlx_array){array_of(PyList_GetItem(arrays, i))});
+    done = array.ctx ? add_form(&forms, array, ranks) : !PyErr_Occurred() && raise_empty();
+    let_go(array);
+  }
+  Py_ssize_t bytes = (Py_ssize_t)(forms.used * sizeof *forms.numbers);
+  PyObject *made = done ? PyBytes_FromStringAndSize((char *)forms.numbers, bytes) : NULL;
+  PyMem_Free(forms.numbers);
+  return made;
+}
+
+/* Of a state, which may be None, only the arrays count. */
 static PyObject *trees_key_of(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  if (!takes("key_of", arguments, count, 2, 2)) {
+  if (!takes("key_of", arguments, count, 2, 4)) {
     return NULL;
   }
   Keying keying = {PyList_New(0), arguments[1]};
-  PyObject *key = keying.key && !visit_key(NULL, arguments[0], &keying) ? PyList_AsTuple(keying.key) : NULL;
+  bool state = count > 2 && arguments[2] != Py_None, ranks = count > 3 && arguments[3] == Py_True;
+  bool keyed = keying.key && !visit_key(NULL, arguments[0], &keying) &&
+               (!state || !visit_leaves(NULL, arguments[2], arguments[1])) &&
+               !append_new(keying.key, forms_of(arguments[1], ranks));
+  PyObject *key = keyed ? PyList_AsTuple(keying.key) : NULL;
   Py_XDECREF(keying.key);
   return key;
 }
@@ -340,10 +384,13 @@ static PyObject *trees_key_of(PyObject *module, PyObject *const *arguments, Py_s
 /* --- the module's part --- */
 
 PyMethodDef tree_functions[] = {
-  {"leaves", FAST(trees_leaves), "Append the arrays of a tree to a list, which is returned."},
-  {"split", FAST(trees_split), "The structure of a tree, whose arrays are appended to a list."},
-  {"joined", FAST(trees_joined), "The tree of a structure, with the arrays of a list in their places."},
-  {"key_of", FAST(trees_key_of), "What a tree is but for the values of its arrays, which are appended to a list."},
+  {"leaves", FAST(trees_leaves), "leaves(tree, found): append the arrays of a tree, those of Holders too, to a list, which is returned."},
+  {"split", FAST(trees_split), "split(tree, found, strict=False): the structure of a tree, in which ARRAY stands for each array; these are appended to "
+                              "a list. `strict` refuses leaves that are neither arrays nor Holders."},
+  {"joined", FAST(trees_joined), "joined(structure, arrays): the tree of a structure, with the first arrays of a list in their places."},
+  {"key_of", FAST(trees_key_of), "key_of(tree, found, state=None, ranks=False): what a tree is but for the values of its arrays, which are appended to "
+                                "a list, and those of a state behind them: the same containers, names, constants, dtypes, "
+                                "and sizes or, with `ranks`, numbers of axes, have the same key."},
   {NULL, NULL, 0, NULL},
 };
 
