@@ -69,6 +69,17 @@ def test_sums_of_bfloat16_are_not_rounded(rows, inner, group):
     assert (np.abs(found - exact) <= np.abs(exact) * 2**-8 + 4e-6 * np.abs(values) @ np.abs(numbers.T)).all()
 
 
+# At the ends of float32's range a code cannot be multiplied where it lies in a word.
+@pytest.mark.parametrize("size", [1e-37, 1e-20, 1, 1e28, 1e33])
+@pytest.mark.parametrize("scheme", [("affine", group, bits) for group in (32, 64, 128) for bits in (4, 8)])
+def test_few_rows_of_any_size(scheme, size):
+    arguments, numbers = packed((37, 1152), scheme)
+    for rows in (1, 2, 3, 4):
+        x, values = array_of(size * np.random.default_rng(rows).normal(size=(rows, 1152)))
+        found, exact = as_numpy(product(x, arguments, scheme)), wanted(values, numbers, True)
+        assert (np.abs(found - exact) <= 3e-7 * np.abs(values).sum(-1, keepdims=True) * np.abs(numbers).max()).all()
+
+
 def test_infinities_and_nan_of_few_rows():
     arguments, numbers = packed((5, 128), AFFINE, "bfloat16")
     values = np.random.default_rng(1).normal(size=(3, 128))

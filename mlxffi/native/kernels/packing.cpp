@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "aligned.h"
+
 namespace mlxffi {
 
 namespace {
@@ -136,7 +138,39 @@ void PackedMatrices::dots(int64_t matrix, Range rows, RowBlock x, bool of_bfloat
   if (of_bfloat16 && by_pairs()) {
     return dots_of_pairs(first, rows.size(), x, out, out_stride);
   }
+  if (auto kernels = words()) {
+    return dots_of_words(*kernels, first, rows.size(), x, out, out_stride);
+  }
   dots_of_floats(first, rows.size(), x, out, out_stride);
+}
+
+const WordKernels* PackedMatrices::words() const {
+  auto codes = packing_.codes();
+  if (!dense_ || (codes != Codes::whole4 && codes != Codes::whole8)) {
+    return nullptr;
+  }
+  auto& kernels = row_kernels().products.words[codes == Codes::whole8];
+  return kernels.dots && columns() % kernels.block == 0 ? &kernels : nullptr;
+}
+
+void PackedMatrices::dots_of_words(const WordKernels& kernels, int64_t first, int64_t count, RowBlock x, float* out, int64_t out_stride) const {
+  auto packed = groups_at(first, 0, count * groups_);
+  packed.groups = groups_;
+  int64_t size = columns() / kernels.block * kernels.split_block;
+  thread_local AlignedFloats memory;
+  auto split = memory.get(most_word_rows * size);
+  for (int64_t i = 0; i < x.count; i += most_word_rows, out += most_word_rows * out_stride) {
+    RowBlock rows{static_cast<const float*>(x.data) + i * x.stride, x.stride, std::min(most_word_rows, x.count - i)};
+    bool fit = true;
+    for (int64_t j = 0; j < rows.count; j++) {
+      fit &= kernels.split(static_cast<const float*>(rows.data) + j * x.stride, columns(), split + j * size);
+    }
+    if (fit) {
+      kernels.dots({split, size, rows.count}, packed, count, out, out_stride);
+    } else {
+      dots_of_floats(first, count, rows, out, out_stride);
+    }
+  }
 }
 
 void PackedMatrices::dots_of_floats(int64_t first, int64_t count, RowBlock x, float* out, int64_t out_stride) const {

@@ -64,6 +64,9 @@ class PackedMatrices {
   // Whether the numbers are multiplied as they are by rows of bfloat16.
   bool by_pairs() const;
   void dots_of_pairs(int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
+  // Whether rows are multiplied by the words that hold codes: the kernels, NULL where they are not.
+  const WordKernels* words() const;
+  void dots_of_words(const WordKernels& kernels, int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
   void dots_of_floats(int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
 
   Packing packing_;

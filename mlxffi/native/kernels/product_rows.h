@@ -64,9 +64,24 @@ struct PairKernels {
   NibbleDots nibble_dots;
 };
 
+// Makes of numbers, a multiple of `block`, what WordDots takes: `split` for each block. Returns whether it may.
+using SplitWords = bool (*)(const float* x, int64_t size, float* to);
+// As PackedDots, of up to `most_word_rows` rows of such numbers and affine codes.
+using WordDots = PackedDots;
+inline constexpr int64_t most_word_rows = 4;
+
+// NULL where codes are looked up faster.
+struct WordKernels {
+  int64_t block, split_block;
+  SplitWords split;
+  WordDots dots;
+};
+
 struct ProductKernels {
   Unpack unpack[codes_count];
   PackedDots packed_dots[codes_count];
+  // For codes of 4 bits and of 8.
+  WordKernels words[2];
   Dots dots[3];
   Combine combine[3];
   PairKernels pairs;

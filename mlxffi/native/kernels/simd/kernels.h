@@ -11,6 +11,7 @@
 #include "kl.h"
 #include "norm.h"
 #include "packed_dots.h"
+#include "packed_words.h"
 #include "rotation.h"
 #include "softmax.h"
 #include "sorting.h"
@@ -32,8 +33,8 @@
   }
 #define MLXFFI_PRODUCT_KERNELS                                                                                          \
   {                                                                                                                     \
-    MLXFFI_FOR_CODES(unpack), MLXFFI_FOR_CODES(packed_dots), {dots<Float32>, dots<Float16>, dots<BFloat16>},            \
-        {combine<Float32>, combine<Float16>, combine<BFloat16>}, {}                                                     \
+    MLXFFI_FOR_CODES(unpack), MLXFFI_FOR_CODES(packed_dots), {of_words<4>, of_words<8>},                                \
+        {dots<Float32>, dots<Float16>, dots<BFloat16>}, {combine<Float32>, combine<Float16>, combine<BFloat16>}, {}     \
   }
 #define MLXFFI_ROW_KERNELS(name)                                                                                   \
   {                                                                                                                \
