@@ -27,7 +27,8 @@ class Liar(Lookalike):
 NEIGHBOUR, DEVICE, STREAM = Array([1.0, 2.0]), m.Device("cpu"), m.Stream()
 NUMBERS = {
     "8": 8, "-1": -1, "no address": 2**62, "the least": -(2**63), "a Python object": id(NEIGHBOUR),
-    "beside a handle": NEIGHBOUR._h + 1, "before a handle": NEIGHBOUR._h - 8, "start of a chunk": NEIGHBOUR._h >> 20 << 20,
+    "beside a handle": NEIGHBOUR._h + 1, "before a handle": NEIGHBOUR._h - 8,
+    "start of a chunk": NEIGHBOUR._h >> 20 << 20,
     "end of a chunk": (NEIGHBOUR._h >> 20 << 20) + 2**20 - 24, "another kind": DEVICE._device,
     "another kind's": STREAM._stream,
 }  # fmt: skip
