@@ -41,10 +41,10 @@ def chain(length):
     return fn
 
 
-def on_small_stack(work):
-    """What `work` returns on a thread with a stack of one megabyte."""
+def on_small_stack(work, size=1 << 20):
+    """What `work` returns on a thread with a stack of so many bytes."""
     found = []
-    before = threading.stack_size(1 << 20)
+    before = threading.stack_size(size)
     try:
         thread = threading.Thread(target=lambda: found.append(work()))
         thread.start()
@@ -88,6 +88,22 @@ def test_an_exporter_goes_on_after_a_function_that_failed(tmp_path):
         exporter([Array(1.0)])
     assert calls == [(), ()]
     assert m.import_function(path)([Array(3.0)])[0].item() == -3.0
+
+
+# Where Python's limit comes first, it may come between a handle and its owner.
+@pytest.mark.leaks
+@pytest.mark.parametrize("size", [1 << 16, 1 << 18, 1 << 20])
+@pytest.mark.parametrize("name", ["vjp", "jvp", "grad", "vmap", "compile"])
+def test_transforms_nested_deeper_than_the_stack_are_an_error(name, size):
+    def nested(x):
+        return [TRANSFORMS[name](nested, x[0])[0]]
+
+    def work():
+        with pytest.raises(RuntimeError, match=r"nested deeper than the stack|maximum recursion depth"):
+            nested([Array(3.0)])
+        return m.grad(lambda x: m.grad(chain(3))(x[0]))(Array(3.0))[0].item()
+
+    assert on_small_stack(work, size) == 0.0
 
 
 def test_no_depth_ends_the_process():

@@ -61,7 +61,7 @@ def _body(function: Function) -> str:
         return f"return {function.returns}{{}};"
     if function.cpp == "@free":
         call = f"release({names[0]})"
-        return f"{call};" if function.returns == "void" else f"{call};\n  return 0;"
+        return f"{call};" if function.returns == "void" else f"return {call};"
     if function.cpp == "@set":
         source = f'source({names[1]}, "{names[1]}")'
         return f"return guarded(__func__, [&] {{ put({names[0]}, {source}); }});"
@@ -135,7 +135,7 @@ def _conversions(function: Function, inputs: list[Param]) -> dict[str, str]:
 
 def _convert(param: Param, nullable: bool) -> str:
     if nullable:
-        return f"maybe({param.name})"
+        return f'maybe({param.name}, "{param.name}")'
     if param.type in CONVERSIONS:
         return CONVERSIONS[param.type].format(n=param.name)
     if re.fullmatch(r"(const )?mlx_\w+", param.type):

@@ -205,3 +205,14 @@ def test_the_vectors_of_a_complex_matrix():
     a = np.array([[1 + 1j, 2], [0.5j, 3]], np.complex64)
     values, vectors = map(np.array, mx.linalg.eig(mx.array(a)))
     np.testing.assert_allclose(a @ vectors, vectors * values, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float64])
+@pytest.mark.parametrize("size", [1, 2, 300])
+def test_what_goes_over_the_factors_of_lu_stays_inside_them(size, dtype):
+    a = mx.random.normal((size, size), key=mx.random.key(0)).astype(dtype, stream=mx.cpu)
+    for _ in range(20):
+        factors, _ = mx.linalg.lu_factor(a, stream=mx.cpu)
+        mx.eval(factors)
+        absolute = mx.abs(factors, stream=mx.cpu)
+        np.testing.assert_array_equal(np.array(absolute), np.abs(np.array(factors)))

@@ -25,14 +25,7 @@ struct Cell {
   Object object;
 };
 
-#ifdef MLXFFI_FREE_THREADS
-
-// Each thread counts and locks in one of several places: in a single one it would wait for the others' cores.
-inline constexpr size_t places = 16;
-inline std::atomic<size_t> threads{0};
-inline thread_local const size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
-
-// Held for the copy of a pointer: to sleep would take longer.
+// Held for the copy of a pointer or two: to sleep would take longer.
 class SpinLock {
  public:
   void lock() {
@@ -51,6 +44,14 @@ class SpinLock {
 struct alignas(64) Turn {
   SpinLock lock;
 };
+
+#ifdef MLXFFI_FREE_THREADS
+
+// Each thread counts and locks in one of several places: in a single one it would wait for the others' cores.
+inline constexpr size_t places = 16;
+inline std::atomic<size_t> threads{0};
+inline thread_local const size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
+
 inline Turn turns[places];
 
 // Threads often read the same array, and rarely write: who reads locks its own place, and who writes all of them.

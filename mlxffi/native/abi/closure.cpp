@@ -2,15 +2,22 @@
 //
 // A callback borrows its argument vectors and fills result slots that arrive empty. Every handle made for a call
 // is a Scoped, so it is freed on every path: success, a failing status, an empty slot, a C++ exception.
+#include "graph_depth.h"
 #include "payload.h"
 
 using namespace mlxc;
 
 namespace {
 
+// What a callback takes of the stack (bytes; twice what one was measured to take that transforms another, on x86-64).
+constexpr size_t callback_stack = 16 * 1024;
+
 // Run a callback; when it fails, prefer the error that was reported on this thread while it ran.
 template <class Call>
 void run(Call&& call) {
+  if (stack_left() < callback_stack) {
+    throw std::runtime_error("callbacks are nested deeper than the stack of this thread allows; run them on a thread with a larger one");
+  }
   mlxffi_clear_error();
   int status = call();
   if (!status) {

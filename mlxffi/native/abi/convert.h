@@ -65,7 +65,7 @@ inline std::string text(const char* value, const char* argument) {
 }
 
 // A string that may be NULL; MLX's name for "whichever backend there is" stands for it.
-inline std::string maybe(const char* value) {
+inline std::string maybe(const char* value, const char*) {
   return value ? value : "any";
 }
 
@@ -148,10 +148,8 @@ inline void put(mlx_stream* slot, const mx::Stream& stream) {
   *slot = result;
 }
 
-inline void release(mlx_stream stream) {
-  if (!is_default_stream(stream)) {
-    release<mlx_stream>(stream);
-  }
+inline int release(mlx_stream stream) {
+  return is_default_stream(stream) ? 0 : release<mlx_stream>(stream);
 }
 
 // What mlx_*_set copies.

@@ -56,10 +56,10 @@ mlxffi::Packing packing_of(const mlxffi_linear& given, bool packed, const char* 
 
 // A layer from `in` features to `out`.
 mlxffi::LinearLayer layer_of(const mlxffi_linear& given, int in, int out, const char* argument) {
-  auto scales = maybe(given.scales);
+  auto scales = maybe(given.scales, "scales");
   mlxffi::LinearLayer layer{
-      get(given.weight, argument), scales, maybe(given.biases), packing_of(given, scales.has_value(), argument), maybe(given.bias),
-      maybe(given.a), maybe(given.b), given.scale};
+      get(given.weight, argument), scales, maybe(given.biases, "biases"), packing_of(given, scales.has_value(), argument), maybe(given.bias, "bias"),
+      maybe(given.a, "a"), maybe(given.b, "b"), given.scale};
   check_weight(layer, in, out, argument);
   out = layer.weight.shape(0);
   check_numbers(layer.bias, {out}, argument);
@@ -79,8 +79,8 @@ mlxffi::DecoderBlock block_of(const mlxffi_block& given, int width, int features
   auto gate = layer_of(given.gate, width, -1, "gate");
   int inner = gate.weight.shape(0);
   mlxffi::DecoderBlock block{
-      get(given.attention_norm, "attention_norm"), get(given.mlp_norm, "mlp_norm"), maybe(given.query_norm), maybe(given.key_norm),
-      maybe(given.rope_freqs), layer_of(given.query, width, heads, "query"), layer_of(given.key, width, key_heads, "key"),
+      get(given.attention_norm, "attention_norm"), get(given.mlp_norm, "mlp_norm"), maybe(given.query_norm, "query_norm"), maybe(given.key_norm, "key_norm"),
+      maybe(given.rope_freqs, "rope_freqs"), layer_of(given.query, width, heads, "query"), layer_of(given.key, width, key_heads, "key"),
       layer_of(given.value, width, key_heads, "value"), layer_of(given.output, heads, width, "output"), gate,
       layer_of(given.up, width, inner, "up"), layer_of(given.down, inner, width, "down")};
   check_numbers(block.attention_norm, {width}, "attention_norm");
@@ -126,7 +126,7 @@ extern "C" int mlxffi_decoder_block(
     check_kept(v, rows, *block, first, "values");
     check_shape(v, k.shape(), "values");
     int features = k.shape(3);
-    auto base = maybe(block->rope_freqs) ? std::nullopt : std::optional(block->rope_base);
+    auto base = maybe(block->rope_freqs, "rope_freqs") ? std::nullopt : std::optional(block->rope_base);
     mlxffi::RopeOptions rope{features, block->rope_traditional, base, block->rope_scale};
     mlxffi::BlockOptions options{block->heads, block->key_heads, first, block->eps, block->attention_scale, rope};
     put(res, mlxffi::decoder_block(rows, block_of(*block, rows.shape(2), features), k, v, options, kernel_stream(s)));

@@ -119,6 +119,5 @@ extern "C" int mlxffi_event_stream_wait(mlxffi_event event, mlx_stream stream) {
 }
 
 extern "C" int mlxffi_event_free(mlxffi_event event) {
-  release(event);
-  return 0;
+  return release(event);
 }

@@ -18,7 +18,7 @@ int gated(const char* function, mlxffi::Gate activation, mlx_array* res, const m
   return guarded(function, [&] {
     require(res);
     auto g = floating(get(gate, "gate"), "gate");
-    auto given = maybe(up);
+    auto given = maybe(up, "up");
     if (!given && (g.ndim() == 0 || g.shape(-1) % 2)) {
       throw BadArgument("gate", "expected an even number of features where up is not given, got " + described(g));
     }
@@ -53,7 +53,7 @@ using namespace mlxc;
 extern "C" int mlxffi_rms_norm(mlx_array* res, const mlx_array x, const mlx_array weight, float eps, const mlx_stream s) {
   return guarded(__func__, [&] {
     require(res);
-    put(res, mlxffi::rms_norm(get(x, "x"), maybe(weight), eps, kernel_stream(s)));
+    put(res, mlxffi::rms_norm(get(x, "x"), maybe(weight, "weight"), eps, kernel_stream(s)));
   });
 }
 
@@ -63,7 +63,7 @@ extern "C" int mlxffi_rope(
   return guarded(__func__, [&] {
     require(res);
     mlxffi::RopeOptions options{dims, traditional, optional_of(base), scale};
-    put(res, mlxffi::rope(get(x, "x"), options, get(offset, "offset"), maybe(freqs), kernel_stream(s)));
+    put(res, mlxffi::rope(get(x, "x"), options, get(offset, "offset"), maybe(freqs, "freqs"), kernel_stream(s)));
   });
 }
 
@@ -72,7 +72,7 @@ extern "C" int mlxffi_attention(
     const mlx_array mask, const mlx_stream s) {
   return guarded(__func__, [&] {
     require(res);
-    auto given = maybe(mask);
+    auto given = maybe(mask, "mask");
     if (given && causal) {
       throw BadArgument("mask", "expected no array beside causal, got " + described(*given));
     }
@@ -115,7 +115,7 @@ extern "C" int mlxffi_lora_quantized_linear(
     auto up = factor(get(b, "b"), input, down.shape(1), "b", true);
     auto base = packable(get(w, "w"), "w"), of_groups = with_elements(get(scales, "scales"), "scales");
     auto packing = mlxffi::Packing::of(text(mode, "mode"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"));
-    auto shifts = maybe(biases);
+    auto shifts = maybe(biases, "biases");
     // For MLX to check the packed arrays.
     mx::quantized_matmul(input, base, of_groups, shifts, true, packing.group_size, packing.bits, packing.name(), kernel_stream(s));
     if (base.ndim() != 2 || up.shape(1) != base.shape(0)) {

@@ -32,11 +32,6 @@ char* stack_end() {
 #endif
 }
 
-size_t stack_left() {
-  thread_local char* end = stack_end();
-  return static_cast<char*>(__builtin_frame_address(0)) - end;
-}
-
 // An array on the way down from the outputs: the next of its inputs to visit, and its height as far as it is known.
 struct Step {
   const mx::array* node;
@@ -113,6 +108,11 @@ void with_stack(size_t size, const std::function<void()>& call) {
 }
 
 } // namespace
+
+size_t stack_left() {
+  thread_local char* end = stack_end();
+  return static_cast<char*>(__builtin_frame_address(0)) - end;
+}
 
 Graph::Graph(const Arrays& inputs, const Arrays& outputs)
     : trace_(std::make_shared<const Trace>(inputs, outputs, false)), stack_(stack_for(outputs)) {}

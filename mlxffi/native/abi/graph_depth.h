@@ -5,6 +5,9 @@
 
 namespace mlxc {
 
+// How many bytes of its stack this thread has not used.
+size_t stack_left();
+
 // Makes the call, in which MLX walks the graph of `outputs` by recursion.
 void walking(const Arrays& outputs, const std::function<void()>& walk);
 

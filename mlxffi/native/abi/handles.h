@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "c_abi.h"
-#include "cell.h"
 #include "error.h"
 #include "mlx/graph_utils.h"
 #include "mlx/mlx.h"
+#include "pool.h"
 #include "scheduling.h"
 
 namespace mx = mlx::core;
@@ -120,49 +120,69 @@ inline std::atomic<size_t>& counter(Kind kind) {
   return alive[place].of[static_cast<size_t>(kind)];
 }
 
+template <class Handle>
+using PoolOf = Pool<Handle, Object<Handle>>;
+
 template <class Handle, class Value>
 void* own(Value&& value) {
-  auto* made = new Cell<Object<Handle>>{Object<Handle>(std::forward<Value>(value))};
+  auto* made = PoolOf<Handle>::make(std::forward<Value>(value));
   counter(Traits<Handle>::kind).fetch_add(1, std::memory_order_relaxed);
   return made;
 }
 
-template <class Value>
-void destroy(Cell<Value>* cell) {
-  delete cell;
+template <class Handle>
+std::string not_living(Handle handle) {
+  auto expected = std::string("expected an ") + Traits<Handle>::name;
+  return expected + (handle.ctx ? ", got a handle that was freed, or is none" : ", got an empty handle (ctx is NULL)");
+}
+
+template <class Handle>
+void require_living(Handle handle, const char* argument) {
+  if (!PoolOf<Handle>::holds(handle.ctx)) [[unlikely]] {
+    throw BadArgument(argument, not_living(handle));
+  }
+}
+
+template <class Handle>
+void destroy(Handle handle) {
+  PoolOf<Handle>::destroy(&cell(handle));
 }
 
 // MLX looks through the siblings of an array that dies, which scheduling one of them takes apart. What was moved from has
 // none.
-inline void destroy(Cell<mx::array>* cell) {
-  auto& array = cell->object;
+inline void destroy(mlx_array handle) {
+  auto& array = cell(handle).object;
   auto lock = array.id() && array.siblings().size() ? std::make_optional<Scheduling>() : std::nullopt;
-  delete cell;
+  PoolOf<mlx_array>::destroy(&cell(handle));
 }
 
 template <class Handle>
-void release(Handle handle) {
-  if (handle.ctx) {
-    destroy(&cell(handle));
-    counter(Traits<Handle>::kind).fetch_sub(1, std::memory_order_relaxed);
+int release(Handle handle) {
+  if (!handle.ctx) {
+    return 0;
   }
+  if (!PoolOf<Handle>::holds(handle.ctx)) [[unlikely]] {
+    report(MLXFFI_ERROR_INVALID_ARGUMENT, not_living(handle).c_str());
+    return 1;
+  }
+  destroy(handle);
+  counter(Traits<Handle>::kind).fetch_sub(1, std::memory_order_relaxed);
+  return 0;
 }
 
 template <class Handle>
 decltype(auto) get(Handle handle, const char* argument) {
-  if (!handle.ctx) {
-    throw BadArgument(argument, std::string("expected an ") + Traits<Handle>::name + ", got an empty handle (ctx is NULL)");
-  }
+  require_living(handle, argument);
   return cell(handle).read();
 }
 
 // An argument that may be empty.
 template <class Handle>
-std::optional<Object<Handle>> maybe(Handle handle) {
+std::optional<Object<Handle>> maybe(Handle handle, const char* argument) {
   if (!handle.ctx) {
     return std::nullopt;
   }
-  return cell(handle).read();
+  return get(handle, argument);
 }
 
 // Every result slot must be there before anything is done for it.
@@ -186,6 +206,7 @@ void put(Handle* slot, Value&& value) {
     throw BadArgument("res", std::string("expected a pointer to an ") + Traits<Handle>::name + ", got NULL");
   }
   if (slot->ctx) {
+    require_living(*slot, "res");
     static_assert(std::is_nothrow_move_assignable_v<Object<Handle>>);
     cell(*slot).write(Object<Handle>(std::forward<Value>(value)));
   } else {

@@ -27,8 +27,8 @@ mlxffi::Head head_of(const mlxffi_head* head, const mx::array& hidden, const cha
     throw BadArgument(argument, "expected an output layer, got NULL");
   }
   mlxffi::Head result{
-      get(head->weight, argument), maybe(head->scales), maybe(head->biases), head->group_size, head->bits,
-      head->mode ? head->mode : "affine", maybe(head->bias), head->soft_cap};
+      get(head->weight, argument), maybe(head->scales, "scales"), maybe(head->biases, "biases"), head->group_size, head->bits,
+      head->mode ? head->mode : "affine", maybe(head->bias, "bias"), head->soft_cap};
   check_weight(result, hidden, argument);
   if (result.bias && result.bias->shape() != mx::Shape{result.weight.shape(0)}) {
     throw BadArgument(argument, "expected a bias for each row of the weight, " + described(result.weight) + ", got " + described(*result.bias));
@@ -75,7 +75,7 @@ extern "C" int mlxffi_linear_cross_entropy(
     auto x = floating(get(hidden, "hidden"), "hidden");
     auto layer = head_of(head, x, "head");
     auto goal = checked_targets(get(targets, "targets"), x, "hidden");
-    auto factors = maybe(weights);
+    auto factors = maybe(weights, "weights");
     if (factors) {
       check_weights(*factors, goal);
     }

@@ -58,7 +58,7 @@ extern "C" int mlxffi_cross_entropy(
     auto stream = kernel_stream(s);
     auto x = checked_logits(get(logits, "logits"), "logits");
     auto goal = checked_targets(get(targets, "targets"), x, "logits");
-    auto factors = maybe(weights);
+    auto factors = maybe(weights, "weights");
     if (factors) {
       check_weights(*factors, goal);
     }

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "pool.h"
+
 namespace mlxc {
 
 namespace {
@@ -14,15 +16,26 @@ namespace {
 
 bool has_streams = false, forked = false;
 
+// No other thread is in the middle of changing a pool, which the child would find so for ever.
 void before() {
   has_streams = !mlx::core::get_streams().empty();
+  for (auto& turn : pool_turns) {
+    turn.lock.lock();
+  }
+}
+
+void in_parent() {
+  for (auto& turn : pool_turns) {
+    turn.lock.unlock();
+  }
 }
 
 void in_child() {
+  in_parent();
   forked |= has_streams;
 }
 
-[[maybe_unused]] const int at_fork = pthread_atfork(before, nullptr, in_child);
+[[maybe_unused]] const int at_fork = pthread_atfork(before, in_parent, in_child);
 
 // --- exits: what belongs to a thread goes before handlers of exit run ---
 

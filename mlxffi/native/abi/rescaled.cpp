@@ -17,6 +17,6 @@ extern "C" int mlx_quantize(mlx_vector_array* res, const mlx_array w, mlx_option
     require(res);
     auto packing = positive(optional_of(bits), "bits");
     auto&& matrix = get(w, "w");
-    put(res, mx::quantize(rescalable(matrix, "w", packing.value_or(8), 1), positive(optional_of(group_size), "group_size"), packing, text(mode, "mode"), maybe(global_scale), stream_of(s, "s")));
+    put(res, mx::quantize(rescalable(matrix, "w", packing.value_or(8), 1), positive(optional_of(group_size), "group_size"), packing, text(mode, "mode"), maybe(global_scale, "global_scale"), stream_of(s, "s")));
   });
 }

@@ -113,9 +113,9 @@ extern "C" int mlx_custom_function(
     const mlx_closure_custom_vmap fun_vmap) {
   return guarded(__func__, [&] {
     auto count = std::make_shared<std::atomic<size_t>>(0);
-    auto vjp = maybe(fun_vjp);
-    auto jvp = maybe(fun_jvp);
-    auto vmap = maybe(fun_vmap);
+    auto vjp = maybe(fun_vjp, "fun_vjp");
+    auto jvp = maybe(fun_jvp, "fun_jvp");
+    auto vmap = maybe(fun_vmap, "fun_vmap");
     put(res,
         with_rules(
             counted(get(fun, "fun"), count),

@@ -220,7 +220,7 @@ const mx::array* pattern_of(const Arrays& inputs, const mx::Shape& shape) {
     if (input.data_size() == 1) {
       continue;
     }
-    bool alike = input.flags().contiguous && input.shape() == shape;
+    bool alike = input.flags().contiguous && input.data_size() <= input.size() && input.shape() == shape;
     if (!alike || (pattern && (input.strides() != pattern->strides() || input.data_size() != pattern->data_size()))) {
       return nullptr;
     }

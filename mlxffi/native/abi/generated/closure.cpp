@@ -9,8 +9,7 @@ extern "C" mlx_closure mlx_closure_new() {
 }
 
 extern "C" int mlx_closure_free(mlx_closure cls) {
-  release(cls);
-  return 0;
+  return release(cls);
 }
 
 extern "C" int mlx_closure_set(mlx_closure *cls, const mlx_closure src) {
@@ -26,8 +25,7 @@ extern "C" mlx_closure_kwargs mlx_closure_kwargs_new() {
 }
 
 extern "C" int mlx_closure_kwargs_free(mlx_closure_kwargs cls) {
-  release(cls);
-  return 0;
+  return release(cls);
 }
 
 extern "C" int mlx_closure_kwargs_set(mlx_closure_kwargs *cls, const mlx_closure_kwargs src) {
@@ -43,8 +41,7 @@ extern "C" mlx_closure_value_and_grad mlx_closure_value_and_grad_new() {
 }
 
 extern "C" int mlx_closure_value_and_grad_free(mlx_closure_value_and_grad cls) {
-  release(cls);
-  return 0;
+  return release(cls);
 }
 
 extern "C" int mlx_closure_value_and_grad_set(mlx_closure_value_and_grad *cls, const mlx_closure_value_and_grad src) {
@@ -60,8 +57,7 @@ extern "C" mlx_closure_custom mlx_closure_custom_new() {
 }
 
 extern "C" int mlx_closure_custom_free(mlx_closure_custom cls) {
-  release(cls);
-  return 0;
+  return release(cls);
 }
 
 extern "C" int mlx_closure_custom_set(mlx_closure_custom *cls, const mlx_closure_custom src) {
@@ -77,8 +73,7 @@ extern "C" mlx_closure_custom_jvp mlx_closure_custom_jvp_new() {
 }
 
 extern "C" int mlx_closure_custom_jvp_free(mlx_closure_custom_jvp cls) {
-  release(cls);
-  return 0;
+  return release(cls);
 }
 
 extern "C" int mlx_closure_custom_jvp_set(mlx_closure_custom_jvp *cls, const mlx_closure_custom_jvp src) {
@@ -94,8 +89,7 @@ extern "C" mlx_closure_custom_vmap mlx_closure_custom_vmap_new() {
 }
 
 extern "C" int mlx_closure_custom_vmap_free(mlx_closure_custom_vmap cls) {
-  release(cls);
-  return 0;
+  return release(cls);
 }
 
 extern "C" int mlx_closure_custom_vmap_set(mlx_closure_custom_vmap *cls, const mlx_closure_custom_vmap src) {

@@ -13,8 +13,7 @@ extern "C" mlx_device mlx_device_new_type(mlx_device_type type, int index) {
 }
 
 extern "C" int mlx_device_free(mlx_device dev) {
-  release(dev);
-  return 0;
+  return release(dev);
 }
 
 extern "C" int mlx_device_set(mlx_device *dev, const mlx_device src) {
@@ -62,8 +61,7 @@ extern "C" int mlx_device_info_get(mlx_device_info *info, mlx_device dev) {
 }
 
 extern "C" int mlx_device_info_free(mlx_device_info info) {
-  release(info);
-  return 0;
+  return release(info);
 }
 
 extern "C" int mlx_device_info_has_key(bool *exists, mlx_device_info info, const char *key) {

@@ -5,33 +5,33 @@
 using namespace mlxc;
 
 extern "C" int mlx_distributed_all_gather(mlx_array *res, const mlx_array x, const mlx_distributed_group group, const mlx_stream S) {
-  return guarded(__func__, [&] { require(res); put(res, mx::distributed::all_gather(get(x, "x"), maybe(group), stream_of(S, "S"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::all_gather(get(x, "x"), maybe(group, "group"), stream_of(S, "S"))); });
 }
 
 extern "C" int mlx_distributed_all_max(mlx_array *res, const mlx_array x, const mlx_distributed_group group, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::distributed::all_max(get(x, "x"), maybe(group), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::all_max(get(x, "x"), maybe(group, "group"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_distributed_all_min(mlx_array *res, const mlx_array x, const mlx_distributed_group group, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::distributed::all_min(get(x, "x"), maybe(group), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::all_min(get(x, "x"), maybe(group, "group"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_distributed_all_sum(mlx_array *res, const mlx_array x, const mlx_distributed_group group, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::distributed::all_sum(get(x, "x"), maybe(group), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::all_sum(get(x, "x"), maybe(group, "group"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_distributed_recv(mlx_array *res, const int *shape, size_t shape_num, mlx_dtype dtype, int src, const mlx_distributed_group group, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::distributed::recv(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), src, maybe(group), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::recv(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), src, maybe(group, "group"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_distributed_recv_like(mlx_array *res, const mlx_array x, int src, const mlx_distributed_group group, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::distributed::recv_like(get(x, "x"), src, maybe(group), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::recv_like(get(x, "x"), src, maybe(group, "group"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_distributed_send(mlx_array *res, const mlx_array x, int dst, const mlx_distributed_group group, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::distributed::send(get(x, "x"), dst, maybe(group), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::send(get(x, "x"), dst, maybe(group, "group"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_distributed_sum_scatter(mlx_array *res, const mlx_array x, const mlx_distributed_group group, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::distributed::sum_scatter(get(x, "x"), maybe(group), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::sum_scatter(get(x, "x"), maybe(group, "group"), stream_of(s, "s"))); });
 }

@@ -9,12 +9,11 @@ extern "C" mlx_distributed_group mlx_distributed_group_new() {
 }
 
 extern "C" int mlx_distributed_group_free(mlx_distributed_group group) {
-  release(group);
-  return 0;
+  return release(group);
 }
 
 extern "C" int mlx_distributed_init(mlx_distributed_group *res, bool strict, const char *bk) {
-  return guarded(__func__, [&] { require(res); put(res, mx::distributed::init(strict, maybe(bk))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::init(strict, maybe(bk, "bk"))); });
 }
 
 extern "C" int mlx_distributed_group_rank(mlx_distributed_group group) {
@@ -30,5 +29,5 @@ extern "C" int mlx_distributed_group_split(mlx_distributed_group *res, mlx_distr
 }
 
 extern "C" bool mlx_distributed_is_available(const char *bk) {
-  return value_or<bool>(false, __func__, [&]() -> bool { return mx::distributed::is_available(maybe(bk)); });
+  return value_or<bool>(false, __func__, [&]() -> bool { return mx::distributed::is_available(maybe(bk, "bk")); });
 }

@@ -17,8 +17,7 @@ extern "C" mlx_function_exporter mlx_function_exporter_new(const char *file, con
 }
 
 extern "C" int mlx_function_exporter_free(mlx_function_exporter xfunc) {
-  release(xfunc);
-  return 0;
+  return release(xfunc);
 }
 
 extern "C" int mlx_function_exporter_apply(const mlx_function_exporter xfunc, const mlx_vector_array args) {
@@ -34,8 +33,7 @@ extern "C" mlx_imported_function mlx_imported_function_new(const char *file) {
 }
 
 extern "C" int mlx_imported_function_free(mlx_imported_function xfunc) {
-  release(xfunc);
-  return 0;
+  return release(xfunc);
 }
 
 extern "C" int mlx_imported_function_apply(mlx_vector_array *res, const mlx_imported_function xfunc, const mlx_vector_array args) {

@@ -57,7 +57,7 @@ extern "C" int mlx_fast_cuda_kernel_apply(mlx_vector_array *outputs, mlx_fast_cu
 }
 
 extern "C" int mlx_fast_layer_norm(mlx_array *res, const mlx_array x, const mlx_array weight, const mlx_array bias, float eps, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::layer_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight), maybe(bias), eps, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::layer_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight, "weight"), maybe(bias, "bias"), eps, stream_of(s, "s"))); });
 }
 
 extern "C" mlx_fast_metal_kernel_config mlx_fast_metal_kernel_config_new() {
@@ -113,19 +113,19 @@ extern "C" int mlx_fast_metal_kernel_apply(mlx_vector_array *outputs, mlx_fast_m
 }
 
 extern "C" int mlx_fast_rms_norm(mlx_array *res, const mlx_array x, const mlx_array weight, float eps, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxffi::rms_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight), eps, mx::to_stream(stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::rms_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight, "weight"), eps, mx::to_stream(stream_of(s, "s")))); });
 }
 
 extern "C" int mlx_fast_rope(mlx_array *res, const mlx_array x, int dims, bool traditional, mlx_optional_float base, float scale, int offset, const mlx_array freqs, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxffi::rope(get(x, "x"), {dims, traditional, optional_of(base), scale}, mx::array(offset), maybe(freqs), mx::to_stream(stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::rope(get(x, "x"), {dims, traditional, optional_of(base), scale}, mx::array(offset), maybe(freqs, "freqs"), mx::to_stream(stream_of(s, "s")))); });
 }
 
 extern "C" int mlx_fast_rope_dynamic(mlx_array *res, const mlx_array x, int dims, bool traditional, mlx_optional_float base, float scale, const mlx_array offset, const mlx_array freqs, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxffi::rope(get(x, "x"), {dims, traditional, optional_of(base), scale}, get(offset, "offset"), maybe(freqs), mx::to_stream(stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::rope(get(x, "x"), {dims, traditional, optional_of(base), scale}, get(offset, "offset"), maybe(freqs, "freqs"), mx::to_stream(stream_of(s, "s")))); });
 }
 
 extern "C" int mlx_fast_scaled_dot_product_attention(mlx_array *res, const mlx_array queries, const mlx_array keys, const mlx_array values, float scale, const char *mask_mode, const mlx_array mask_arr, const mlx_array sinks, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), scale, text(mask_mode, "mask_mode"), maybe(mask_arr), maybe(sinks), false, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), scale, text(mask_mode, "mask_mode"), maybe(mask_arr, "mask_arr"), maybe(sinks, "sinks"), false, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fast_cross_entropy(mlx_array *res, const mlx_array logits, const mlx_array targets, const mlx_stream s) {
@@ -133,11 +133,11 @@ extern "C" int mlx_fast_cross_entropy(mlx_array *res, const mlx_array logits, co
 }
 
 extern "C" int mlx_fast_gated_delta_update(mlx_vector_array *res, const mlx_array queries, const mlx_array keys, const mlx_array values, const mlx_array gates, const mlx_array beta, const mlx_array initial_state, const mlx_array mask, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fast::gated_delta_update(get(queries, "queries"), get(keys, "keys"), get(values, "values"), get(gates, "gates"), get(beta, "beta"), maybe(initial_state), maybe(mask), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fast::gated_delta_update(get(queries, "queries"), get(keys, "keys"), get(values, "values"), get(gates, "gates"), get(beta, "beta"), maybe(initial_state, "initial_state"), maybe(mask, "mask"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fast_scaled_dot_product_attention_fused(mlx_array *res, const mlx_array queries, const mlx_array keys, const mlx_array values, float scale, const char *mask_mode, const mlx_array mask_arr, const mlx_array sinks, bool force_fused, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), scale, text(mask_mode, "mask_mode"), maybe(mask_arr), maybe(sinks), force_fused, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), scale, text(mask_mode, "mask_mode"), maybe(mask_arr, "mask_arr"), maybe(sinks, "sinks"), force_fused, stream_of(s, "s"))); });
 }
 
 extern "C" mlx_fast_metal_kernel mlx_fast_metal_kernel_new_math_mode(const char *name, const mlx_vector_string input_names, const mlx_vector_string output_names, const char *source, const char *header, bool ensure_row_contiguous, bool atomic_outputs, mlx_fast_math_mode math_mode) {

@@ -69,9 +69,9 @@ extern "C" int mlx_fft_rfftn(mlx_array *res, const mlx_array a, const int *n, si
 }
 
 extern "C" int mlx_fft_istft(mlx_array *res, const mlx_array stft_matrix, mlx_optional_int n_fft, mlx_optional_int hop_length, mlx_optional_int win_length, const mlx_array window, bool center, mlx_fft_norm norm, mlx_optional_bool onesided, mlx_optional_int length, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fft::istft(get(stft_matrix, "stft_matrix"), optional_of(n_fft), optional_of(hop_length), optional_of(win_length), maybe(window), center, fft_norm_of(norm, "norm"), optional_of(onesided), not_negative(optional_of(length), "length"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::istft(get(stft_matrix, "stft_matrix"), optional_of(n_fft), optional_of(hop_length), optional_of(win_length), maybe(window, "window"), center, fft_norm_of(norm, "norm"), optional_of(onesided), not_negative(optional_of(length), "length"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_stft(mlx_array *res, const mlx_array x, int n_fft, mlx_optional_int hop_length, mlx_optional_int win_length, const mlx_array window, bool center, const char *pad_mode, mlx_fft_norm norm, mlx_optional_bool onesided, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fft::stft(get(x, "x"), n_fft, optional_of(hop_length), optional_of(win_length), maybe(window), center, text(pad_mode, "pad_mode"), fft_norm_of(norm, "norm"), optional_of(onesided), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::stft(get(x, "x"), n_fft, optional_of(hop_length), optional_of(win_length), maybe(window, "window"), center, text(pad_mode, "pad_mode"), fft_norm_of(norm, "norm"), optional_of(onesided), stream_of(s, "s"))); });
 }

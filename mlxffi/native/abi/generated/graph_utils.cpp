@@ -9,8 +9,7 @@ extern "C" mlx_node_namer mlx_node_namer_new() {
 }
 
 extern "C" int mlx_node_namer_free(mlx_node_namer namer) {
-  release(namer);
-  return 0;
+  return release(namer);
 }
 
 extern "C" int mlx_node_namer_set_name(mlx_node_namer namer, const mlx_array arr, const char *name) {

@@ -9,8 +9,7 @@ extern "C" int mlx_io_reader_tostring(mlx_string *str_, mlx_io_reader io) {
 }
 
 extern "C" int mlx_io_reader_free(mlx_io_reader io) {
-  release(io);
-  return 0;
+  return release(io);
 }
 
 extern "C" int mlx_io_writer_tostring(mlx_string *str_, mlx_io_writer io) {
@@ -18,8 +17,7 @@ extern "C" int mlx_io_writer_tostring(mlx_string *str_, mlx_io_writer io) {
 }
 
 extern "C" int mlx_io_writer_free(mlx_io_writer io) {
-  release(io);
-  return 0;
+  return release(io);
 }
 
 extern "C" mlx_io_gguf mlx_io_gguf_new() {
@@ -27,8 +25,7 @@ extern "C" mlx_io_gguf mlx_io_gguf_new() {
 }
 
 extern "C" int mlx_io_gguf_free(mlx_io_gguf io) {
-  release(io);
-  return 0;
+  return release(io);
 }
 
 extern "C" int mlx_io_gguf_get_keys(mlx_vector_string *keys, mlx_io_gguf io) {

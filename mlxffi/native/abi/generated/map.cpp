@@ -13,8 +13,7 @@ extern "C" int mlx_map_string_to_array_set(mlx_map_string_to_array *map, const m
 }
 
 extern "C" int mlx_map_string_to_array_free(mlx_map_string_to_array map) {
-  release(map);
-  return 0;
+  return release(map);
 }
 
 extern "C" int mlx_map_string_to_array_insert(mlx_map_string_to_array map, const char *key, const mlx_array value) {
@@ -22,8 +21,7 @@ extern "C" int mlx_map_string_to_array_insert(mlx_map_string_to_array map, const
 }
 
 extern "C" int mlx_map_string_to_array_iterator_free(mlx_map_string_to_array_iterator it) {
-  release(it);
-  return 0;
+  return release(it);
 }
 
 extern "C" mlx_map_string_to_string mlx_map_string_to_string_new() {
@@ -35,8 +33,7 @@ extern "C" int mlx_map_string_to_string_set(mlx_map_string_to_string *map, const
 }
 
 extern "C" int mlx_map_string_to_string_free(mlx_map_string_to_string map) {
-  release(map);
-  return 0;
+  return release(map);
 }
 
 extern "C" int mlx_map_string_to_string_insert(mlx_map_string_to_string map, const char *key, const char *value) {
@@ -44,6 +41,5 @@ extern "C" int mlx_map_string_to_string_insert(mlx_map_string_to_string map, con
 }
 
 extern "C" int mlx_map_string_to_string_iterator_free(mlx_map_string_to_string_iterator it) {
-  release(it);
-  return 0;
+  return release(it);
 }

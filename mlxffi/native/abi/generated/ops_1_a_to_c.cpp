@@ -157,7 +157,7 @@ extern "C" int mlx_blackman(mlx_array *res, int M, const mlx_stream s) {
 }
 
 extern "C" int mlx_block_masked_mm(mlx_array *res, const mlx_array a, const mlx_array b, int block_size, const mlx_array mask_out, const mlx_array mask_lhs, const mlx_array mask_rhs, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::block_masked_mm(get(a, "a"), get(b, "b"), block_size, maybe(mask_out), maybe(mask_lhs), maybe(mask_rhs), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::block_masked_mm(get(a, "a"), get(b, "b"), block_size, maybe(mask_out, "mask_out"), maybe(mask_lhs, "mask_lhs"), maybe(mask_rhs, "mask_rhs"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_broadcast_arrays(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_stream s) {
@@ -173,7 +173,7 @@ extern "C" int mlx_ceil(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_clip(mlx_array *res, const mlx_array a, const mlx_array a_min, const mlx_array a_max, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::clip(get(a, "a"), maybe(a_min), maybe(a_max), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::clip(get(a, "a"), maybe(a_min, "a_min"), maybe(a_max, "a_max"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_concatenate_axis(mlx_array *res, const mlx_vector_array arrays, int axis, const mlx_stream s) {

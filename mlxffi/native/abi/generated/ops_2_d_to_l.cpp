@@ -13,7 +13,7 @@ extern "C" int mlx_depends(mlx_vector_array *res, const mlx_vector_array inputs,
 }
 
 extern "C" int mlx_dequantize(mlx_array *res, const mlx_array w, const mlx_array scales, const mlx_array biases, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale, mlx_optional_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxffi::dequantize(packable(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), optional_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::dequantize(packable(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases, "biases"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale, "global_scale"), optional_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_diag(mlx_array *res, const mlx_array a, int k, const mlx_stream s) {
@@ -101,11 +101,11 @@ extern "C" int mlx_gather_single(mlx_array *res, const mlx_array a, const mlx_ar
 }
 
 extern "C" int mlx_gather_mm(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_array lhs_indices, const mlx_array rhs_indices, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& b_ = get(b, "b"); put(res, mx::gather_mm(a_, b_, into_matrices(a_, maybe(lhs_indices), stream_of(s, "s")), into_matrices(b_, maybe(rhs_indices), stream_of(s, "s")), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& b_ = get(b, "b"); put(res, mx::gather_mm(a_, b_, into_matrices(a_, maybe(lhs_indices, "lhs_indices"), stream_of(s, "s")), into_matrices(b_, maybe(rhs_indices, "rhs_indices"), stream_of(s, "s")), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_qmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array lhs_indices, const mlx_array rhs_indices, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); auto&& w_ = get(w, "w"); put(res, mlxffi::gather_qmm(transpose ? x_ : with_elements(x_, "x"), packable(w_, "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), into_matrices(x_, maybe(lhs_indices), stream_of(s, "s")), into_matrices(w_, maybe(rhs_indices), stream_of(s, "s")), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), std::nullopt, sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); auto&& w_ = get(w, "w"); put(res, mlxffi::gather_qmm(transpose ? x_ : with_elements(x_, "x"), packable(w_, "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases, "biases"), into_matrices(x_, maybe(lhs_indices, "lhs_indices"), stream_of(s, "s")), into_matrices(w_, maybe(rhs_indices, "rhs_indices"), stream_of(s, "s")), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), std::nullopt, sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_greater(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {

@@ -137,11 +137,11 @@ extern "C" int mlx_put_along_axis(mlx_array *res, const mlx_array a, const mlx_a
 }
 
 extern "C" int mlx_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array w_scales, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); auto&& w_ = get(w, "w"); put(res, mlxffi::qqmm(get(x, "x"), packable(w_, "w"), scales_of(w_, maybe(w_scales), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "w_scales"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& w_ = get(w, "w"); put(res, mlxffi::qqmm(get(x, "x"), packable(w_, "w"), scales_of(w_, maybe(w_scales, "w_scales"), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "w_scales"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x, "global_scale_x"), maybe(global_scale_w, "global_scale_w"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_quantized_matmul(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); put(res, mlxffi::quantized_matmul(transpose ? x_ : with_elements(x_, "x"), packable(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); put(res, mlxffi::quantized_matmul(transpose ? x_ : with_elements(x_, "x"), packable(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases, "biases"), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_radians(mlx_array *res, const mlx_array a, const mlx_stream s) {

@@ -41,11 +41,11 @@ extern "C" int mlx_flip(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_gather_qmm_global_scale(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array lhs_indices, const mlx_array rhs_indices, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); auto&& w_ = get(w, "w"); put(res, mlxffi::gather_qmm(transpose ? x_ : with_elements(x_, "x"), packable(w_, "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), into_matrices(x_, maybe(lhs_indices), stream_of(s, "s")), into_matrices(w_, maybe(rhs_indices), stream_of(s, "s")), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); auto&& w_ = get(w, "w"); put(res, mlxffi::gather_qmm(transpose ? x_ : with_elements(x_, "x"), packable(w_, "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases, "biases"), into_matrices(x_, maybe(lhs_indices, "lhs_indices"), stream_of(s, "s")), into_matrices(w_, maybe(rhs_indices, "rhs_indices"), stream_of(s, "s")), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale, "global_scale"), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales_w, const mlx_array lhs_indices, const mlx_array rhs_indices, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); auto&& w_ = get(w, "w"); put(res, mlxc::gather_qqmm(x_, packable(w_, "w"), scales_of(w_, maybe(scales_w), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "scales_w"), into_matrices(x_, maybe(lhs_indices), stream_of(s, "s")), into_matrices(w_, maybe(rhs_indices), stream_of(s, "s")), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); auto&& w_ = get(w, "w"); put(res, mlxc::gather_qqmm(x_, packable(w_, "w"), scales_of(w_, maybe(scales_w, "scales_w"), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "scales_w"), into_matrices(x_, maybe(lhs_indices, "lhs_indices"), stream_of(s, "s")), into_matrices(w_, maybe(rhs_indices, "rhs_indices"), stream_of(s, "s")), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x, "global_scale_x"), maybe(global_scale_w, "global_scale_w"), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linspace_endpoint(mlx_array *res, double start, double stop, int num, bool endpoint, mlx_dtype dtype, const mlx_stream s) {
@@ -89,7 +89,7 @@ extern "C" int mlx_trunc(mlx_array *res, const mlx_array a, const mlx_stream s) 
 }
 
 extern "C" int mlx_unique(mlx_vector_array *res, const mlx_array a, int size, bool return_index, bool return_inverse, bool return_counts, const mlx_array fill_value, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::unique(get(a, "a"), size, return_index, return_inverse, return_counts, maybe(fill_value), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::unique(get(a, "a"), size, return_index, return_inverse, return_counts, maybe(fill_value, "fill_value"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_unstack_axis(mlx_vector_array *res, const mlx_array a, int axis, const mlx_stream s) {

@@ -5,27 +5,27 @@
 using namespace mlxc;
 
 extern "C" int mlx_random_bernoulli(mlx_array *res, const mlx_array p, const int *shape, size_t shape_num, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::bernoulli(get(p, "p"), List(shape, shape_num, "shape"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::bernoulli(get(p, "p"), List(shape, shape_num, "shape"), keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_bits(mlx_array *res, const int *shape, size_t shape_num, int width, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::bits(List(shape, shape_num, "shape"), width, keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::bits(List(shape, shape_num, "shape"), width, keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_categorical_shape(mlx_array *res, const mlx_array logits, int axis, const int *shape, size_t shape_num, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::categorical(get(logits, "logits"), axis, List(shape, shape_num, "shape"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::categorical(get(logits, "logits"), axis, List(shape, shape_num, "shape"), keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_categorical_num_samples(mlx_array *res, const mlx_array logits_, int axis, int num_samples, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::categorical(get(logits_, "logits_"), axis, num_samples, keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::categorical(get(logits_, "logits_"), axis, num_samples, keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_categorical(mlx_array *res, const mlx_array logits, int axis, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::categorical(get(logits, "logits"), axis, keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::categorical(get(logits, "logits"), axis, keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_gumbel(mlx_array *res, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::gumbel(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::gumbel(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_key(mlx_array *res, uint64_t seed) {
@@ -33,31 +33,31 @@ extern "C" int mlx_random_key(mlx_array *res, uint64_t seed) {
 }
 
 extern "C" int mlx_random_laplace(mlx_array *res, const int *shape, size_t shape_num, mlx_dtype dtype, float loc, float scale, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::laplace(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), loc, scale, keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::laplace(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), loc, scale, keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_multivariate_normal(mlx_array *res, const mlx_array mean, const mlx_array cov, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::multivariate_normal(get(mean, "mean"), get(cov, "cov"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::multivariate_normal(get(mean, "mean"), get(cov, "cov"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_normal_broadcast(mlx_array *res, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array loc, const mlx_array scale, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::normal(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), maybe(loc), maybe(scale), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::normal(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), maybe(loc, "loc"), maybe(scale, "scale"), keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_normal(mlx_array *res, const int *shape, size_t shape_num, mlx_dtype dtype, float loc, float scale, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::normal(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), loc, scale, keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::normal(List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), loc, scale, keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_permutation(mlx_array *res, const mlx_array x, int axis, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::permutation(get(x, "x"), axis, keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::permutation(get(x, "x"), axis, keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_permutation_arange(mlx_array *res, int x, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::permutation(x, keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::random::permutation(x, keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_randint(mlx_array *res, const mlx_array low, const mlx_array high, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::randint(get(low, "low"), get(high, "high"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::randint(get(low, "low"), get(high, "high"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_seed(uint64_t seed) {
@@ -73,9 +73,9 @@ extern "C" int mlx_random_split(mlx_array *res_0, mlx_array *res_1, const mlx_ar
 }
 
 extern "C" int mlx_random_truncated_normal(mlx_array *res, const mlx_array lower, const mlx_array upper, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::truncated_normal(get(lower, "lower"), get(upper, "upper"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::truncated_normal(get(lower, "lower"), get(upper, "upper"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_uniform(mlx_array *res, const mlx_array low, const mlx_array high, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::uniform(get(low, "low"), get(high, "high"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::uniform(get(low, "low"), get(high, "high"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key, "key")), stream_of(s, "s"))); });
 }

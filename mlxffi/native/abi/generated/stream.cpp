@@ -17,8 +17,7 @@ extern "C" int mlx_stream_set(mlx_stream *stream, const mlx_stream src) {
 }
 
 extern "C" int mlx_stream_free(mlx_stream stream) {
-  release(stream);
-  return 0;
+  return release(stream);
 }
 
 extern "C" int mlx_stream_tostring(mlx_string *str, mlx_stream stream) {
@@ -74,8 +73,7 @@ extern "C" mlx_thread_local_stream mlx_thread_local_stream_new(mlx_device dev) {
 }
 
 extern "C" int mlx_thread_local_stream_free(mlx_thread_local_stream tls) {
-  release(tls);
-  return 0;
+  return release(tls);
 }
 
 extern "C" int mlx_thread_local_stream_get(mlx_stream *stream, mlx_thread_local_stream tls) {

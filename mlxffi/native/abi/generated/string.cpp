@@ -21,6 +21,5 @@ extern "C" const char *mlx_string_data(mlx_string str) {
 }
 
 extern "C" int mlx_string_free(mlx_string str) {
-  release(str);
-  return 0;
+  return release(str);
 }

@@ -13,8 +13,7 @@ extern "C" int mlx_vector_array_set(mlx_vector_array *vec, const mlx_vector_arra
 }
 
 extern "C" int mlx_vector_array_free(mlx_vector_array vec) {
-  release(vec);
-  return 0;
+  return release(vec);
 }
 
 extern "C" mlx_vector_array mlx_vector_array_new_data(const mlx_array *data, size_t size) {
@@ -58,8 +57,7 @@ extern "C" int mlx_vector_vector_array_set(mlx_vector_vector_array *vec, const m
 }
 
 extern "C" int mlx_vector_vector_array_free(mlx_vector_vector_array vec) {
-  release(vec);
-  return 0;
+  return release(vec);
 }
 
 extern "C" mlx_vector_vector_array mlx_vector_vector_array_new_data(const mlx_vector_array *data, size_t size) {
@@ -103,8 +101,7 @@ extern "C" int mlx_vector_int_set(mlx_vector_int *vec, const mlx_vector_int src)
 }
 
 extern "C" int mlx_vector_int_free(mlx_vector_int vec) {
-  release(vec);
-  return 0;
+  return release(vec);
 }
 
 extern "C" mlx_vector_int mlx_vector_int_new_data(int *data, size_t size) {
@@ -148,8 +145,7 @@ extern "C" int mlx_vector_string_set(mlx_vector_string *vec, const mlx_vector_st
 }
 
 extern "C" int mlx_vector_string_free(mlx_vector_string vec) {
-  release(vec);
-  return 0;
+  return release(vec);
 }
 
 extern "C" mlx_vector_string mlx_vector_string_new_data(const char **data, size_t size) {

@@ -9,8 +9,7 @@ extern "C" mlx_array mlx_array_new() {
 }
 
 extern "C" int mlx_array_free(mlx_array arr) {
-  release(arr);
-  return 0;
+  return release(arr);
 }
 
 extern "C" int mlx_array_set(mlx_array *arr, const mlx_array src) {

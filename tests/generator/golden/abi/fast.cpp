@@ -5,5 +5,5 @@
 using namespace mlxc;
 
 extern "C" int mlx_fast_rms_norm(mlx_array *res, const mlx_array x, const mlx_array weight, float eps, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fast::rms_norm(get(x, "x"), maybe(weight), eps, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fast::rms_norm(get(x, "x"), maybe(weight, "weight"), eps, stream_of(s, "s"))); });
 }

@@ -49,7 +49,7 @@ extern "C" int mlx_conv2d(mlx_array *res, const mlx_array input, const mlx_array
 }
 
 extern "C" int mlx_quantize(mlx_array *res, const mlx_array w, mlx_optional_int bits, const char *mode, const mlx_array scale, mlx_optional_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::quantize(get(w, "w"), optional_of(bits), text(mode, "mode"), maybe(scale), optional_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::quantize(get(w, "w"), optional_of(bits), text(mode, "mode"), maybe(scale, "scale"), optional_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_zeros(mlx_array *res, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_stream s) {
@@ -61,5 +61,5 @@ extern "C" int mlx_roll(mlx_array *res, const mlx_array a, const int64_t *shift,
 }
 
 extern "C" int mlx_clip(mlx_array *res, const mlx_array a, const mlx_array a_min, const mlx_array a_max, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::clip(get(a, "a"), maybe(a_min), maybe(a_max), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::clip(get(a, "a"), maybe(a_min, "a_min"), maybe(a_max, "a_max"), stream_of(s, "s"))); });
 }
