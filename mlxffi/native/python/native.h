@@ -163,8 +163,6 @@ bool device_place(PyObject *object, int *type, int *index);
 PyObject *new_device(mlx_device device);
 PyObject *new_stream(mlx_stream stream);
 
-/* What the Handle of a Group owns; NULL, without an exception, for anything else. */
-void *group_of(PyObject *object);
 /* A Device's, or a new one (`made`) of a DeviceType; false for anything else. */
 bool read_device(mlx_device *device, bool *made, PyObject *object);
 
