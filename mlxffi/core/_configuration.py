@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._errors import RangeError, error_of
+from .._errors import error_of
 from . import _arguments, _device, _dtype, _trees
 from ._array import array
 from ._at import ArrayAt
@@ -16,14 +16,13 @@ native.configure(
     device=_device.Device,
     cpu=_device.cpu,
     gpu=_device.gpu,
-    stream_context=_device.StreamContext,
+    make_default=_device.make_default,
     thread_local_stream=_device.ThreadLocalStream,
     group=Group,
     dtypes=_dtype.DTYPES,
     error=error_of,
     misfit=_arguments.MisfitError,
     bounds=_arguments.BoundsError,
-    no_device=RangeError,
     as_arrays=_arguments.as_arrays,
     as_array=_arguments.as_array,
     holder=_trees.Holder,

@@ -7,12 +7,13 @@ import functools
 import itertools
 
 from .. import _pickles
-from .._errors import RangeError
 from ._binding import abi, native
 from .generated.device import default_device as default_device
 from .generated.device import device_count as device_count
 from .generated.device import is_available as is_available
 from .generated.device import set_default_device as set_default_device
+from .generated.stream import default_stream as default_stream
+from .generated.stream import set_default_stream as set_default_stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,30 +183,6 @@ def _info_value(info: native.Handle, key: str) -> str | int:
 # --- streams ---
 
 
-def default_stream(device: Device | DeviceType) -> Stream:
-    """The calling thread's default stream of a device.
-
-    Args:
-      device: the device.
-
-    Returns:
-      The stream.
-    """
-    if isinstance(device, DeviceType):
-        return abi.get_default_stream(device)
-    on = _device(device)
-    if on.index and on.index >= device_count(on.type):
-        raise RangeError(f"device: expected one that this process has, got {on!r}")
-    return abi.get_default_stream(on)
-
-
-def set_default_stream(stream: Stream) -> None:
-    """Make a stream the calling thread's default for its device."""
-    if not isinstance(stream, Stream):
-        raise TypeError(f"stream: expected a Stream, got {_kind(stream)}")
-    abi.set_default_stream(stream)
-
-
 def new_stream(device: Device | DeviceType) -> Stream:
     """Make a stream on a device for the calling thread.
 
@@ -249,38 +226,25 @@ def clear_streams() -> None:
 
 def synchronize(stream: StreamOrDevice = None) -> None:
     """Wait for what is queued on a stream (None: the default stream of the default device)."""
-    abi.synchronize(stream)
+    abi.synchronize_default() if stream is None else abi.synchronize(stream_of(stream))
 
 
-class StreamContext(native.ContextOwner):
-    """A `with` block in which a stream or device is the default.
+def make_default(chosen: StreamOrDevice) -> Stream:
+    """What a StreamContext does where C leaves that to Python: for a ThreadLocalStream, and beside unusual devices.
 
-    Args:
-      s: a Stream, ThreadLocalStream, Device or DeviceType.
-
-    Raises:
-      TypeError: it is something else.
+    Returns:
+      The stream that was the default before.
     """
-
-    __module__ = "mlxffi.core"
-    __slots__ = ()
-
-    def _enter(self) -> Stream:
-        """Make it the default, where C leaves that to Python: for a ThreadLocalStream, and beside unusual devices.
-
-        Returns:
-          The stream that was the default before.
-        """
-        before = default_stream(default_device())
-        chosen = self._stream
-        if isinstance(chosen, (Device, DeviceType)):
-            set_default_device(chosen)
-        else:
-            stream = stream_of(chosen)
-            set_default_device(stream.device)
-            set_default_stream(stream)
-        return before
+    before = default_stream(default_device())
+    if isinstance(chosen, (Device, DeviceType)):
+        set_default_device(chosen)
+    else:
+        stream = stream_of(chosen)
+        set_default_device(stream.device)
+        set_default_stream(stream)
+    return before
 
 
+StreamContext = native.StreamContext
 # The class itself: a function around it would be most of what a call costs.
 stream = StreamContext

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import enum
+import functools
 
 from .. import _elements, _pickles
 from .._errors import ArgumentError
-from ._binding import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar
+    from typing import Any
 
     from ._array import array
 
@@ -37,12 +37,6 @@ class Dtype:
 
     def __repr__(self) -> str:
         return f"mlx.core.{self.name}"
-
-    def __hash__(self) -> int:
-        return self.number
-
-    def __eq__(self, arg: object, /) -> bool:
-        return self is arg
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         return _pickles.reduced(self, "bool_" if self.name == "bool" else self.name)
@@ -91,6 +85,8 @@ class DtypeCategory(enum.Enum):
         return f"DtypeCategory.{self.name}"
 
     __str__ = __repr__
+    # Where enum's is Python.
+    __hash__ = object.__hash__
 
     def __reduce_ex__(self, _: Any) -> Any:
         return _pickles.reduced(self, self.name)
@@ -125,13 +121,21 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
     Returns:
       True if it does.
     """
-    if type(arg1) is not Dtype and type(arg1) is not DtypeCategory:
-        raise ArgumentError("[issubdtype] Received invalid type for first input.")
-    if type(arg2) is Dtype:
-        return arg1 is arg2
-    if type(arg2) is not DtypeCategory:
-        raise ArgumentError("[issubdtype] Received invalid type for second input.")
-    return arg1.kind in arg2.kinds if isinstance(arg1, Dtype) else arg1.kinds <= arg2.kinds
+    try:
+        return _BELONGS[arg1][arg2]
+    except (KeyError, TypeError):
+        which = "second" if isinstance(arg1, (Dtype, DtypeCategory)) else "first"
+        raise ArgumentError(f"[issubdtype] Received invalid type for {which} input.") from None
+
+
+def _belongs(part: Dtype | DtypeCategory, whole: Dtype | DtypeCategory) -> bool:
+    if isinstance(whole, Dtype):
+        return part is whole
+    return part.kind in whole.kinds if isinstance(part, Dtype) else part.kinds <= whole.kinds
+
+
+_TYPES = (*DTYPES, *DtypeCategory)
+_BELONGS = {part: {whole: _belongs(part, whole) for whole in _TYPES} for part in _TYPES}
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
@@ -145,25 +149,30 @@ def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
     Returns:
       True if it is.
     """
-    if type(dtype) is not Dtype:
-        of(dtype)
-    if not isinstance(kind, tuple):
-        return _is_of(dtype, kind)
-    # A loop: a generator for any() costs more than all of it.
-    for part in kind:  # noqa: SIM110
-        if _is_of(dtype, part):
-            return True
-    return False
+    try:
+        found = _OF_KINDS[dtype]
+        if not isinstance(kind, tuple):
+            return found[kind]
+        # A loop: a generator for any() costs more than all of it.
+        for part in kind:  # noqa: SIM110
+            if found[part]:
+                return True
+        return False
+    except (KeyError, TypeError):
+        raise _no_kind(of(dtype), kind) from None
 
 
-def _is_of(dtype: Dtype, kind: Any) -> bool:
-    if type(kind) is Dtype:
-        return dtype is kind
-    if not isinstance(kind, str):
-        raise ArgumentError("[isdtype] `kind` must be a dtype, a string, or a tuple of dtypes and strings.")
-    if kind not in _KINDS:
-        raise ArgumentError(f"[isdtype] Unknown data type kind: '{kind}'.")
-    return dtype.kind in _KINDS[kind]
+def _no_kind(dtype: Dtype, kind: Any) -> ArgumentError:
+    for part in kind if isinstance(kind, tuple) else (kind,):
+        if isinstance(part, str) and part not in _KINDS:
+            return ArgumentError(f"[isdtype] Unknown data type kind: '{part}'.")
+    return ArgumentError("[isdtype] `kind` must be a dtype, a string, or a tuple of dtypes and strings.")
+
+
+_OF_KINDS: dict[Dtype, dict[Any, bool]] = {
+    dtype: {kind: dtype.kind in kinds for kind, kinds in _KINDS.items()} | {other: other is dtype for other in DTYPES}
+    for dtype in DTYPES
+}
 
 
 # --- promotion ---
@@ -188,15 +197,7 @@ def _mixed_sign(size: int, signed: Dtype) -> Dtype:
     return {1: int16, 2: int32, 4: int64}.get(size, float32)
 
 
-_PROMOTED = tuple(tuple(_promoted(a, b) for b in DTYPES) for a in DTYPES)
-
-
-def _dtype_of(value: Any, function: str) -> Dtype:
-    if type(value) is Dtype:
-        return value
-    if isinstance(value, native.ArrayOwner):
-        return value.dtype
-    raise ArgumentError(f"[{function}] expected arrays and Dtypes, got {type(value).__name__}")
+_PROMOTED = {a: {b: _promoted(a, b) for b in DTYPES} for a in DTYPES}
 
 
 def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
@@ -214,9 +215,11 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     if not arrays_and_dtypes:
         raise ArgumentError("[result_type] At least one array or dtype is required.")
     found = bool_
-    for value in arrays_and_dtypes:
-        dtype = value if type(value) is Dtype else _dtype_of(value, "result_type")
-        found = _PROMOTED[found.number][dtype.number]
+    try:
+        for value in arrays_and_dtypes:
+            found = _PROMOTED[found][value if type(value) is Dtype else value.dtype]  # type: ignore[union-attr]
+    except (AttributeError, KeyError, TypeError):
+        raise ArgumentError(f"[result_type] expected arrays and Dtypes, got {type(value).__name__}") from None
     return found
 
 
@@ -230,18 +233,20 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
     Returns:
       True if it does.
     """
-    if type(to) is not Dtype:
+    try:
+        return _CASTS[from_ if type(from_) is Dtype else from_.dtype][to]  # type: ignore[union-attr]
+    except (AttributeError, KeyError, TypeError):
         of(to, "to")
-    return _CASTS[_dtype_of(from_, "can_cast").number][to.number]
+        raise ArgumentError(f"[can_cast] expected an array or a Dtype, got {type(from_).__name__}") from None
 
 
 def _casts(a: Dtype, b: Dtype) -> bool:
     if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
         return b.kind in "fc" or b.size > a.size
-    return _PROMOTED[a.number][b.number] is b
+    return _PROMOTED[a][b] is b
 
 
-_CASTS = tuple(tuple(_casts(a, b) for b in DTYPES) for a in DTYPES)
+_CASTS = {a: {b: _casts(a, b) for b in DTYPES} for a in DTYPES}
 
 
 # --- limits ---
@@ -254,21 +259,6 @@ class _Limits:
     """Limits of a dtype. There is one object for each dtype, so that users cannot change it."""
 
     __slots__ = ()
-    _made: ClassVar[dict[int, Any]]
-
-    def __init_subclass__(cls) -> None:
-        cls._made = {}
-
-    def __new__(cls, arg: Dtype, /) -> Any:
-        if type(arg) is not Dtype:
-            of(arg, "arg")
-        return cls._made.get(arg.number) or cls._make(arg)
-
-    @classmethod
-    def _make(cls, arg: Dtype) -> Any:
-        made = object.__new__(cls)
-        made._fill(arg)  # type: ignore[attr-defined]
-        return cls._made.setdefault(arg.number, made)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name}: the limits of a dtype cannot be changed")
@@ -276,9 +266,12 @@ class _Limits:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{name}: the limits of a dtype cannot be changed")
 
-    def _set(self, **values: Any) -> None:
+    @classmethod
+    def _of(cls, **values: Any) -> Any:
+        made = object.__new__(cls)
         for name, value in values.items():
-            object.__setattr__(self, name, value)
+            object.__setattr__(made, name, value)
+        return made
 
 
 class finfo(_Limits):
@@ -300,15 +293,16 @@ class finfo(_Limits):
     min: float
     smallest_normal: float
 
-    def _fill(self, arg: Dtype) -> None:
-        if arg.kind not in "fc":
+    @functools.cache
+    def __new__(cls, arg: Dtype, /) -> Any:
+        if of(arg, "arg").kind not in "fc":
             raise ArgumentError(f"[finfo] dtype {arg.name} is not inexact.")
         dtype = float32 if arg.kind == "c" else arg
         digits, exponent = _FLOATS[dtype.name]
         eps = 2.0 ** (1 - digits)
         most = (2 - eps) * 2.0**exponent
         least = 2.0 ** (1 - exponent)
-        self._set(dtype=dtype, bits=8 * dtype.size, eps=eps, max=most, min=-most, smallest_normal=least)
+        return cls._of(dtype=dtype, bits=8 * dtype.size, eps=eps, max=most, min=-most, smallest_normal=least)
 
     def __repr__(self) -> str:
         return f"finfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype.name})"
@@ -330,11 +324,12 @@ class iinfo(_Limits):
     max: int
     min: int
 
-    def _fill(self, arg: Dtype) -> None:
-        if arg.kind not in "iu":
+    @functools.cache
+    def __new__(cls, arg: Dtype, /) -> Any:
+        if of(arg, "arg").kind not in "iu":
             raise ArgumentError(f"[iinfo] Only integer types supported but {arg.name} was provided")
         bits = 8 * arg.size - (arg.kind == "i")
-        self._set(dtype=arg, max=2**bits - 1, min=-(2**bits) if arg.kind == "i" else 0)
+        return cls._of(dtype=arg, max=2**bits - 1, min=-(2**bits) if arg.kind == "i" else 0)
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"

@@ -1,17 +1,19 @@
 """Evaluation of the arrays in trees, in which order, and the memory that they are in then."""
 
+# mypy: disable-error-code="empty-body"
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._errors import ArgumentError, OperationError
 from . import _trees
-from ._array import array
-from ._binding import abi, native
+from ._binding import abi, native, signature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ._array import array
 
 __all__ = ["async_eval", "depends", "eval", "get_array_buffer_size"]
 
@@ -34,6 +36,7 @@ def async_eval(*args: Any) -> None:
     native.async_eval(_trees.leaves(args, []))
 
 
+@signature("depends")
 def depends(inputs: array | Sequence[array], dependencies: array | Sequence[array]) -> Any:
     """The inputs, which are computed after the dependencies from now on.
 
@@ -44,22 +47,6 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     Returns:
       An array for an array; for a sequence a list with the inputs and then the dependencies.
     """
-    arrays = (inputs,) if isinstance(inputs, array) else _sequence("inputs", inputs)
-    others = (dependencies,) if isinstance(dependencies, array) else _sequence("dependencies", dependencies)
-    if not arrays:
-        raise ArgumentError("[depends] inputs: expected at least one array")
-    made = abi.depends(arrays, others)
-    return made if arrays is inputs else made[0]
-
-
-def _sequence(name: str, value: Any) -> Sequence[array]:
-    if value is None:
-        raise TypeError(f"depends(): {name}: expected an array or a sequence of arrays, got None")
-    for item in value if isinstance(value, (list, tuple)) else [None]:
-        if not isinstance(item, array):
-            got = type(value).__name__
-            raise OperationError(f"[depends] {name}: expected an array or a sequence of arrays, got {got}")
-    return value  # type: ignore[no-any-return]
 
 
 def get_array_buffer_size(*args: Any) -> int:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from .._errors import ArgumentError, OperationError
 from ._binding import abi, native
+from .generated import distributed_group
 from .generated.distributed import *  # noqa: F403
 from .generated.distributed import all_max as all_max
+from .generated.distributed_group import is_available as is_available
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,37 +18,13 @@ if TYPE_CHECKING:
 BACKENDS = ("any", "mpi", "nccl", "jaccl", "ring")
 
 
-class Group:
+class Group(native.Handle):
     """Processes that communicate; made by `init` and `split`."""
 
     __module__ = "mlxffi.core.distributed"
-    __slots__ = ("__weakref__", "_handle", "_rank", "_size")
-    _handle: native.Handle
-    # -1 until somebody asks.
-    _rank: int
-    _size: int
-
-    def __init__(self, *_: Any):
-        raise TypeError("Group: no constructor defined; use distributed.init")
-
-    @classmethod
-    def _own(cls, handle: native.Handle) -> Group:
-        made = cls.__new__(cls)
-        made._handle = handle
-        made._rank = made._size = -1
-        return made
-
-    def rank(self) -> int:
-        """The number of this process in the group."""
-        if self._rank < 0:
-            self._rank = abi.distributed_group_rank(self)
-        return self._rank
-
-    def size(self) -> int:
-        """How many processes the group has."""
-        if self._size < 0:
-            self._size = abi.distributed_group_size(self)
-        return self._size
+    __slots__ = ()
+    rank = distributed_group.rank
+    size = distributed_group.size
 
     def split(self, color: int, key: int = -1) -> Group:
         """The group of those processes that call this with the same color.
@@ -58,19 +36,7 @@ class Group:
         Returns:
           The group of this process.
         """
-        return Group._own(abi.distributed_group_split(self, color, key))
-
-
-def is_available(backend: str = "any") -> bool:
-    """Whether a backend was built in.
-
-    Args:
-      backend: "any", "mpi", "nccl", "jaccl" or "ring"; "any" means at least one of the others.
-
-    Returns:
-      True if it was.
-    """
-    return abi.distributed_is_available(backend)
+        return abi.distributed_group_split(self, color, key)
 
 
 def init(
@@ -96,7 +62,7 @@ def init(
         _require_factory(backend, all_gather_factory)
     if backend not in BACKENDS:
         raise ArgumentError(f"[distributed] backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
-    return Group._own(abi.distributed_init(strict, backend))
+    return abi.distributed_init(strict, backend)
 
 
 def _require_factory(backend: str, factory: Any) -> None:

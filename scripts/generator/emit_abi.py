@@ -29,7 +29,7 @@ READ = {
     "mlx_array": ("a", "{v}.array"),
     "const mlx_vector_array": ("v", "{v}.vector"),
     "const mlx_stream": ("s", "{v}.stream"),
-    "mlx_stream": ("s", "{v}.stream"),
+    "mlx_stream": ("w", "{v}.stream"),
     "const int *": ("n", "{v}.ints"),
     "const int64_t *": ("q", "{v}.longs"),
     "const uint64_t *": ("q", "(const uint64_t *){v}.longs"),
@@ -54,13 +54,13 @@ READ = {
 }
 # Those that are a handle of a kind of its own.
 HANDLES = {
-    "mlx_device": "p", "mlx_distributed_group": "G", "mlx_vector_string": "V", "mlx_map_string_to_array": "M",
+    "mlx_device": "p", "mlx_distributed_group": "g", "mlx_vector_string": "V", "mlx_map_string_to_array": "M",
     "mlx_map_string_to_string": "S", "mlx_closure": "C", "mlx_closure_kwargs": "K", "mlx_closure_value_and_grad": "W",
     "mlx_function_exporter": "E", "mlx_imported_function": "P", "mlx_fast_metal_kernel_config": "H",
     "mlx_fast_metal_kernel": "J", "mlx_fast_cuda_kernel_config": "Q", "mlx_fast_cuda_kernel": "U",
     "mlx_thread_local_stream": "L", "mlx_device_info": "X", "mlx_io_gguf": "Y",
 }  # fmt: skip
-NULLABLE = {"a": "A", "t": "y", "n": "x"}
+NULLABLE = {"a": "A", "t": "y", "n": "x", "g": "G"}
 
 # By C type: what Python gets of it.
 GIVE = {
@@ -84,11 +84,11 @@ GIVE |= {kind: f"new_handle('{letter}', {{v}}.ctx)" for kind, letter in HANDLES.
 EMPTY_IS_ERROR = {kind for kind, give in GIVE.items() if not give.startswith(("Py", "device_type"))}
 
 PYTHON = {
-    "a": "ArrayOwner", "A": "ArrayOwner | None", "l": "Any", "v": "Sequence[ArrayOwner]", "s": "StreamOrDevice",
+    "a": "ArrayOwner", "A": "ArrayOwner | None", "l": "Any", "v": "Sequence[ArrayOwner]", "s": "StreamOrDevice", "w": "Stream",
     "n": "Sequence[int]",
     "N": "int | Sequence[int]", "q": "Sequence[int]", "i": "int", "u": "int", "b": "bool", "f": "float", "t": "str",
     "y": "str | None", "d": "Dtype", "T": "DeviceType", "I": "int | None", "F": "float | None", "B": "bool | None",
-    "D": "Dtype | None", "p": "Device | DeviceType", "G": "Group | None", "V": "Sequence[str]",
+    "D": "Dtype | None", "p": "Device | DeviceType", "g": "Group", "G": "Group | None", "V": "Sequence[str]",
     "M": "Mapping[str, ArrayOwner]", "S": "Mapping[str, str]", "x": "int | Sequence[int] | None", "k": "bytes",
 }  # fmt: skip
 RESULTS = {
@@ -96,7 +96,7 @@ RESULTS = {
     "mlx_vector_int": "list[int]",
     "mlx_string": "str", "mlx_map_string_to_array": "dict[str, array]", "mlx_map_string_to_string": "dict[str, str]",
     "mlx_stream": "Stream", "mlx_device": "Device", "mlx_device_type": "DeviceType",
-    "int": "int", "size_t": "int", "bool": "bool", "const char *": "str",
+    "int": "int", "size_t": "int", "bool": "bool", "const char *": "str", "mlx_distributed_group": "Group",
 }  # fmt: skip
 
 C_HEAD = """/* The functions of the ABI: see dispatch/arguments.h.

@@ -32,7 +32,10 @@ from .table import Function, Header, Param, functions
 
 WIDTH = 120
 BODIES = '# All else is C (see _binding.operations).\n# mypy: disable-error-code="empty-body"'
-MODULES = ("ops", "linalg", "fast", "fft", "random", "distributed", "device", "memory", "metal", "cuda")
+MODULES = (
+    "ops", "linalg", "fast", "fft", "random", "distributed", "distributed_group", "device", "stream", "memory", "metal",
+    "cuda",
+)  # fmt: skip
 # By C type of a parameter: what Python takes.
 ANNOTATIONS = {
     "int": "int", "size_t": "int", "uint64_t": "int", "bool": "bool", "float": "float", "double": "float",
@@ -40,7 +43,7 @@ ANNOTATIONS = {
     "const char *": "str", "const int *": "Sequence[int]", "const int64_t *": "Sequence[int]",
     "const mlx_array": "array", "const mlx_vector_array": "Sequence[array]", "const mlx_stream": "StreamOrDevice",
     "const mlx_distributed_group": "Group", "mlx_device": "Device | DeviceType", "mlx_device_type": "DeviceType",
-    "mlx_fft_norm": "str", "mlx_optional_bool": "bool",
+    "mlx_distributed_group": "Group", "mlx_fft_norm": "str", "mlx_optional_bool": "bool", "mlx_stream": "Stream",
 }  # fmt: skip
 WITH_NONE = ("StreamOrDevice",)
 SEVERAL = "int | Sequence[int]"
@@ -53,11 +56,11 @@ NAMED = {"const mlx_stream": "stream"}
 # By C type of a parameter through which a result comes: what Python gets.
 OUTS = {
     "mlx_array": "array", "mlx_vector_array": "array", "size_t": "int", "int": "int", "bool": "bool",
-    "mlx_device": "Device",
+    "mlx_device": "Device", "mlx_stream": "Stream",
 }  # fmt: skip
 LISTS = ("const int *", "const int64_t *")
 TYPES = {
-    "_arguments": ("ArrayLike",), "_array": ("array",), "_device": ("Device", "DeviceType", "StreamOrDevice"),
+    "_arguments": ("ArrayLike",), "_array": ("array",), "_device": ("Device", "DeviceType", "Stream", "StreamOrDevice"),
     "_dtype": ("Dtype",), "distributed": ("Group",),
 }  # fmt: skip
 DTYPES = ("bfloat16", "float32", "int32")
@@ -209,7 +212,7 @@ class CoreFunction:
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg]
         for arg in filter(None, every):
             arg.annotation = ast.parse(self._annotation(arg.arg, kinds), mode="eval").body
-        results = [OUTS[out.result] for out in outs_of(self.row)]
+        results = [OUTS[kind] for kind in results_of(self.row)]
         returns = self.result or (f"tuple[{', '.join(results)}]" if len(results) > 1 else "".join(results) or "None")
         returns = {"list": "list[array]", "tuple": "tuple[array, ...]"}.get(returns, returns)
         inside = re.sub(r"(?<! )=(?! )", " = ", ast.unparse(arguments))
@@ -284,3 +287,9 @@ def _given(arguments: ast.arguments) -> dict[str, Given]:
 def outs_of(row: Function) -> list[Param]:
     """The parameters through which results come."""
     return [param for param in row.params if param.result]
+
+
+def results_of(row: Function) -> list[str]:
+    """The C types of what comes: through parameters, or from a function that returns no status."""
+    returned = [] if row.returns == "int" and not row.value else [row.returns]
+    return [out.result for out in outs_of(row)] or returned

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .emit_abi import GIVE, HANDLES, READ
-from .emit_core import LISTS, CoreFunction, Given, is_numbered, outs_of
+from .emit_abi import GIVE, HANDLES, NULLABLE, READ
+from .emit_core import LISTS, CoreFunction, Given, is_numbered, outs_of, results_of
 from .table import Function, Header, Param, functions
 
 ARRAYS = "const mlx_array"
@@ -69,7 +69,9 @@ class Row:
         head = f"static PyObject *call_{self.name}(Value *v) {{\n"
         call = self.calls[0].removesuffix(";")
         if not outs:
-            return f"{head}  return none_after({call});\n}}"
+            kinds = results_of(self.core.row)
+            give = GIVE[kinds[0]].format(v=call) if kinds else f"none_after({call})"
+            return f"{head}  return {give};\n}}"
         (out,) = outs
         kind = out.result
         give = GIVE[kind].format(v=out.name)
@@ -131,7 +133,7 @@ class Row:
         elif kind == "int":
             return self._int(given, value)
         letter, text = (HANDLES[kind], f"({kind}){{{{{{v}}.handle}}}}") if kind in HANDLES else READ[param.type]
-        self._letter(name, letter)
+        self._letter(name, NULLABLE[letter] if letter == "g" and given.optional else letter)
         return text.format(v=value)
 
     def _list(self, given: Given, value: str) -> str:

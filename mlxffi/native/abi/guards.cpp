@@ -269,8 +269,13 @@ void forget_lost_tasks() {
 
 mx::Device existing(mx::Device device, const char* argument) {
   int count = mx::device_count(device.type);
+  std::string text = "expected a device that this process has, got " + printed(device) + " of " + std::to_string(count);
+  if (!count) {
+    throw BadArgument(argument, text);
+  }
+  // The kind of error that MLX has for an index.
   if (device.index < 0 || device.index >= count) {
-    throw BadArgument(argument, "expected a device that this process has, got " + printed(device) + " of " + std::to_string(count));
+    throw std::out_of_range("argument `" + std::string(argument) + "`: " + text);
   }
   return device;
 }

@@ -17,9 +17,9 @@ static const struct {
   const char *name;
   size_t place;
 } places[] = {
-  PLACE(array), PLACE(array_at), PLACE(stream), PLACE(device), PLACE(cpu), PLACE(gpu), PLACE(stream_context),
+  PLACE(array), PLACE(array_at), PLACE(stream), PLACE(device), PLACE(cpu), PLACE(gpu), PLACE(make_default),
   PLACE(thread_local_stream), PLACE(group), PLACE(dtypes),
-  PLACE(error), PLACE(misfit), PLACE(bounds), PLACE(no_device), PLACE(as_arrays), PLACE(as_array), PLACE(next_key), PLACE(holder), PLACE(not_arrays),
+  PLACE(error), PLACE(misfit), PLACE(bounds), PLACE(as_arrays), PLACE(as_array), PLACE(next_key), PLACE(holder), PLACE(not_arrays),
   PLACE(constant),
 };
 

@@ -15,14 +15,13 @@ typedef struct {
   PyObject *array_at;            /* the class of what `array.at` gives, derived from PartOwner */
   PyObject *stream, *device;     /* classes, derived from StreamOwner and DeviceOwner */
   PyObject *cpu, *gpu;           /* the two of DeviceType */
-  PyObject *stream_context;      /* a class, derived from ContextOwner */
+  PyObject *make_default;        /* from a stream or device, which becomes the default, to the stream that was it before */
   PyObject *thread_local_stream; /* a class */
-  PyObject *group;               /* a class, whose objects keep a Handle as _handle */
+  PyObject *group;               /* a class, derived from Handle */
   PyObject *dtypes;              /* a tuple of the Dtypes, by number */
   PyObject *error;               /* from the kind and the text of an error to its exception */
   PyObject *misfit;              /* the exception for ints that do not fit into C's */
   PyObject *bounds;              /* the exception for indices that are none of an array's */
-  PyObject *no_device;           /* the exception for a device that is not there */
   PyObject *as_arrays;           /* from operands, which may be anything, to a tuple of arrays */
   PyObject *as_array;            /* from anything, and the dtype beside which it stands or None, to an array */
   PyObject *next_key;            /* gives a key of random numbers that has not been given before */

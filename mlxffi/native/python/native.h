@@ -165,8 +165,6 @@ mlx_device device_for(PyObject *object);
 PyObject *new_device(mlx_device device);
 PyObject *new_stream(mlx_stream stream);
 
-/* What the Handle of a Group owns; NULL, without an exception, for anything else. */
-void *group_of(PyObject *object);
 /* --- objects/results.c: what C has made, which is given up --- */
 
 PyObject *listed(mlx_vector_array made);

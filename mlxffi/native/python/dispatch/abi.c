@@ -57,26 +57,8 @@ bool add_rows(PyObject *module, const AbiRow *rows) {
 
 /* --- the module of the ABI --- */
 
-static PyObject *abi;
-
-/* Its `__getattr__`: a function is made when it is first asked for, since a process uses few of them. */
-static PyObject *abi_function(PyObject *self, PyObject *name) {
-  const AbiRow *row = abi_rows;
-  while (row->row.name && PyUnicode_CompareWithASCIIString(name, row->row.name)) {
-    row++;
-  }
-  if (!row->row.name) {
-    return PyErr_Format(PyExc_AttributeError, "the C ABI has no function %R", name);
-  }
-  return add_row(abi, row) ? PyObject_GetAttr(abi, name) : NULL;
-}
-
-static PyMethodDef abi_functions[] = {
-  {"__getattr__", abi_function, METH_O, "The function of that name."},
-  {NULL, NULL, 0, NULL},
-};
-
+/* All at once: a module that makes them on demand has a `__getattr__`, with which each look-up costs three times as much. */
 bool add_abi(PyObject *module) {
-  abi = PyModule_New("mlxffi._native.abi");
-  return abi && !PyModule_AddFunctions(abi, abi_functions) && !PyModule_AddObject(module, "abi", Py_NewRef(abi));
+  PyObject *abi = PyModule_New("mlxffi._native.abi");
+  return abi && add_rows(abi, abi_rows) && !PyModule_AddObject(module, "abi", abi);
 }

@@ -2,6 +2,8 @@
 
 #include "dispatch/arguments.h"
 
+#include "objects/handle.h"
+
 #include <string.h>
 
 /* --- numbers --- */
@@ -321,9 +323,12 @@ bool read_value(Value *value, char letter, PyObject *object) {
       return (value->integer = read_dtype(object)) >= 0;
     case 's':
       return read_stream(value, object);
+    case 'w':
+      return (value->stream.ctx = stream_of(object));
+    case 'g':
     case 'G':
-      value->handle = value->given ? group_of(object) : NULL;
-      return value->handle || !value->given;
+      value->handle = handle_of('g', object);
+      return value->handle || (letter == 'G' && !value->given);
     case 'p':
       value->handle = device_for(object).ctx;
       return value->owned = value->handle;

@@ -6,8 +6,8 @@
  *   o any object   m the same, or none at all
  *   i int     I int or None     u unsigned int      b bool      B bool or None   f number   F number or None
  *   n ints in a list or tuple   N the same, or one int          x the same, one int, or None
- *   d Dtype   D Dtype or None   s a stream or None              t str            v arrays in a list or tuple
- *   G Group or None             p Device or DeviceType          T DeviceType
+ *   d Dtype   D Dtype or None   s a stream or None   w Stream   t str            v arrays in a list or tuple
+ *   g Group   G Group or None   p Device or DeviceType          T DeviceType
  *   * what `*arguments` takes: the last letter, as it stands behind all others in the function's code
  *
  * and, in functions of the ABI only:

@@ -274,7 +274,7 @@ static bool to_stream(Value *value, const Place *place) {
   if (!PyObject_TypeCheck(value->object, (PyTypeObject *)told.thread_local_stream)) {
     int type, index;
     if (device_place(value->object, &type, &index)) {
-      return index ? refuse(place, told.no_device, "a device that this process has", value->object) : (raise_last_error(), false);
+      return raise_last_error();
     }
     return refuse_type(place, "a Stream, ThreadLocalStream, Device, DeviceType or None", value->object);
   }
@@ -322,6 +322,8 @@ static bool converted_value(Value *value, char letter, const Place *place) {
       return refuse(place, PyExc_TypeError, "a Dtype", value->object);
     case 's':
       return to_stream(value, place);
+    case 'w':
+      return refuse_type(place, "a Stream", value->object);
     case 'v':
       return to_vector(value, place);
     case 'y':
@@ -338,6 +340,8 @@ static bool converted_value(Value *value, char letter, const Place *place) {
       return refuse_type(place, "a Device or DeviceType", value->object);
     case 'T':
       return refuse_type(place, "a DeviceType", value->object);
+    case 'g':
+      return refuse_type(place, "a Group", value->object);
     case 'G':
       return refuse_type(place, "a Group or None", value->object);
     default:

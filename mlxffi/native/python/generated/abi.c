@@ -2810,7 +2810,7 @@ static PyObject *abi_distributed_group_new(Value *v) {
   result = mlx_distributed_group_new();
   Py_END_ALLOW_THREADS
   release_dropped();
-  return new_handle('G', result.ctx);
+  return new_handle('g', result.ctx);
 }
 
 static PyObject *abi_distributed_init(Value *v) {
@@ -2824,7 +2824,7 @@ static PyObject *abi_distributed_init(Value *v) {
   if (failed) {
     return raise_failure();
   }
-  return new_handle('G', res.ctx);
+  return new_handle('g', res.ctx);
 }
 
 static PyObject *abi_distributed_group_rank(Value *v) {
@@ -2858,7 +2858,7 @@ static PyObject *abi_distributed_group_split(Value *v) {
   if (failed) {
     return raise_failure();
   }
-  return new_handle('G', res.ctx);
+  return new_handle('g', res.ctx);
 }
 
 static PyObject *abi_distributed_is_available(Value *v) {
@@ -3296,13 +3296,13 @@ const AbiRow abi_rows[] = {
   {{"device_info_get_keys", "X", abi_device_info_get_keys}, "info"},
   {{"stream_new", "", abi_stream_new}, ""},
   {{"stream_new_device", "p", abi_stream_new_device}, "dev"},
-  {{"stream_tostring", "s", abi_stream_tostring}, "stream"},
-  {{"stream_equal", "ss", abi_stream_equal}, "lhs,rhs"},
-  {{"stream_get_device", "s", abi_stream_get_device}, "stream"},
-  {{"stream_get_index", "s", abi_stream_get_index}, "stream"},
-  {{"synchronize", "s", abi_synchronize}, "stream"},
+  {{"stream_tostring", "w", abi_stream_tostring}, "stream"},
+  {{"stream_equal", "ww", abi_stream_equal}, "lhs,rhs"},
+  {{"stream_get_device", "w", abi_stream_get_device}, "stream"},
+  {{"stream_get_index", "w", abi_stream_get_index}, "stream"},
+  {{"synchronize", "w", abi_synchronize}, "stream"},
   {{"get_default_stream", "p", abi_get_default_stream}, "dev"},
-  {{"set_default_stream", "s", abi_set_default_stream}, "stream"},
+  {{"set_default_stream", "w", abi_set_default_stream}, "stream"},
   {{"default_cpu_stream_new", "", abi_default_cpu_stream_new}, ""},
   {{"default_gpu_stream_new", "", abi_default_gpu_stream_new}, ""},
   {{"clear_streams", "", abi_clear_streams}, ""},
@@ -3711,9 +3711,9 @@ const AbiRow abi_rows[] = {
   {{"imported_function_metadata", "P", abi_imported_function_metadata}, "xfunc"},
   {{"distributed_group_new", "", abi_distributed_group_new}, ""},
   {{"distributed_init", "by", abi_distributed_init}, "strict,bk"},
-  {{"distributed_group_rank", "G", abi_distributed_group_rank}, "group"},
-  {{"distributed_group_size", "G", abi_distributed_group_size}, "group"},
-  {{"distributed_group_split", "Gii", abi_distributed_group_split}, "group,color,key"},
+  {{"distributed_group_rank", "g", abi_distributed_group_rank}, "group"},
+  {{"distributed_group_size", "g", abi_distributed_group_size}, "group"},
+  {{"distributed_group_split", "gii", abi_distributed_group_split}, "group,color,key"},
   {{"distributed_is_available", "y", abi_distributed_is_available}, "bk"},
   {{"distributed_all_gather", "lGs", abi_distributed_all_gather}, "x,group,S"},
   {{"distributed_all_max", "lGs", abi_distributed_all_max}, "x,group,s"},

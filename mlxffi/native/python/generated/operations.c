@@ -26,6 +26,16 @@ static PyObject *call_device_count(Value *v) {
   return failed ? raise_failure() : PyLong_FromLong(count);
 }
 
+static PyObject *call_get_default_stream(Value *v) {
+  mlx_stream stream = {0};
+  int failed = mlx_get_default_stream(&stream, (mlx_device){v[0].handle});
+  return failed ? raise_failure() : new_stream(stream);
+}
+
+static PyObject *call_set_default_stream(Value *v) {
+  return none_after(mlx_set_default_stream(v[0].stream));
+}
+
 static PyObject *call_abs(Value *v) {
   mlx_array res = {0};
   mlx_abs(&res, v[0].array, v[1].stream);
@@ -1570,6 +1580,18 @@ static PyObject *call_random_uniform(Value *v) {
   return one(res);
 }
 
+static PyObject *call_distributed_group_rank(Value *v) {
+  return PyLong_FromLong(mlx_distributed_group_rank((mlx_distributed_group){v[0].handle}));
+}
+
+static PyObject *call_distributed_group_size(Value *v) {
+  return PyLong_FromLong(mlx_distributed_group_size((mlx_distributed_group){v[0].handle}));
+}
+
+static PyObject *call_distributed_is_available(Value *v) {
+  return PyBool_FromLong(mlx_distributed_is_available(v[0].text));
+}
+
 static PyObject *call_distributed_all_gather(Value *v) {
   mlx_array res = {0};
   mlx_distributed_all_gather(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
@@ -1685,6 +1707,8 @@ const Row generated_rows[] = {
   {"set_default_device", "p", call_set_default_device},
   {"device_is_available", "p", call_device_is_available},
   {"device_count", "T", call_device_count},
+  {"get_default_stream", "p", call_get_default_stream},
+  {"set_default_stream", "w", call_set_default_stream},
   {"abs", "ls", call_abs},
   {"add", "lls", call_add},
   {"addmm", "aaaffs", call_addmm},
@@ -1899,6 +1923,9 @@ const Row generated_rows[] = {
   {"random_randint", "llnDrs", call_random_randint},
   {"random_split_num", "ais", call_random_split_num},
   {"random_uniform", "llnDrs", call_random_uniform},
+  {"distributed_group_rank", "g", call_distributed_group_rank},
+  {"distributed_group_size", "g", call_distributed_group_size},
+  {"distributed_is_available", "t", call_distributed_is_available},
   {"distributed_all_gather", "lGs", call_distributed_all_gather},
   {"distributed_all_max", "lGs", call_distributed_all_max},
   {"distributed_all_min", "lGs", call_distributed_all_min},

@@ -35,7 +35,7 @@ PyObject *new_handle(char kind, void *made) {
   if (!made) {
     return raise_last_error();
   }
-  PyObject *self = PyType_GenericAlloc(handle_class, 0);
+  PyObject *self = PyType_GenericAlloc(kind == 'g' ? (PyTypeObject *)told.group : handle_class, 0);
   if (self) {
     ((Handle *)self)->ctx = made;
     ((Handle *)self)->kind = kind;
@@ -46,18 +46,8 @@ PyObject *new_handle(char kind, void *made) {
 }
 
 void *handle_of(char kind, PyObject *object) {
-  bool fit = Py_IS_TYPE(object, handle_class) && ((Handle *)object)->kind == kind;
+  bool fit = PyObject_TypeCheck(object, handle_class) && ((Handle *)object)->kind == kind;
   return fit ? ((Handle *)object)->ctx : NULL;
-}
-
-void *group_of(PyObject *object) {
-  static PyObject *name;
-  bool group = PyObject_TypeCheck(object, (PyTypeObject *)told.group) && interned(&name, "_handle");
-  PyObject *held = group ? PyObject_GetAttr(object, name) : NULL;
-  void *found = held ? handle_of('G', held) : NULL;
-  Py_XDECREF(held); /* the Group keeps it */
-  PyErr_Clear();
-  return found;
 }
 
 static void handle_dealloc(PyObject *object) {
@@ -77,7 +67,8 @@ static PyType_Slot slots[] = {
   {0, NULL},
 };
 
-static PyType_Spec spec = {"mlxffi._native.Handle", sizeof(Handle), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+static PyType_Spec spec = {"mlxffi._native.Handle", sizeof(Handle), 0, FLAGS, slots};
 
 bool init_handles(PyObject *module) {
   return (handle_class = (PyTypeObject *)added_class(module, "Handle", &spec));

@@ -12,7 +12,7 @@
   KIND('W', mlx_closure_value_and_grad)                        \
   KIND('E', mlx_function_exporter)                             \
   KIND('P', mlx_imported_function)                             \
-  KIND('G', mlx_distributed_group)                             \
+  KIND('g', mlx_distributed_group)                             \
   KIND('H', mlx_fast_metal_kernel_config)                      \
   KIND('J', mlx_fast_metal_kernel)                             \
   KIND('Q', mlx_fast_cuda_kernel_config)                       \

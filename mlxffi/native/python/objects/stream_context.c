@@ -1,4 +1,4 @@
-/* The base class of StreamContext: what is to be the default, and the streams that were it before, one for each block that
+/* The class StreamContext: what is to be the default, and the streams that were it before, one for each block that
  * is running. Blocks may lie in each other and run on several threads, each of which has its own defaults. */
 
 #include "native.h"
@@ -16,7 +16,7 @@ typedef struct {
   PyObject_HEAD
   PyObject *chosen;
   Block *innermost;
-} ContextOwner;
+} StreamContext;
 
 static bool may_be_chosen(PyObject *object) {
   int type, index;
@@ -26,7 +26,7 @@ static bool may_be_chosen(PyObject *object) {
 
 static int context_init(PyObject *object, PyObject *arguments, PyObject *named) {
   static char *names[] = {"s", NULL};
-  ContextOwner *self = (ContextOwner *)object;
+  StreamContext *self = (StreamContext *)object;
   PyObject *chosen;
   if (!named && PyTuple_Size(arguments) == 1) {
     chosen = PyTuple_GetItem(arguments, 0);
@@ -74,13 +74,13 @@ static int choose(PyObject *chosen) {
 }
 
 /* Makes it the default; the stream that was it before. */
-static PyObject *exchanged_default(PyObject *object, PyObject *chosen) {
+static PyObject *exchanged_default(PyObject *chosen) {
   int type, index;
   bool here = chosen && (stream_of(chosen) || device_place(chosen, &type, &index));
   PyObject *before = here ? stream_here() : Py_NewRef(Py_None);
   if (before == Py_None) {
     Py_DECREF(before);
-    return PyObject_CallMethod(object, "_enter", NULL);
+    return PyObject_CallFunctionObjArgs(told.make_default, chosen ? chosen : Py_None, NULL);
   }
   if (before && choose(chosen)) {
     Py_CLEAR(before);
@@ -90,10 +90,10 @@ static PyObject *exchanged_default(PyObject *object, PyObject *chosen) {
 }
 
 static PyObject *context_enter(PyObject *object, PyObject *unused) {
-  ContextOwner *self = (ContextOwner *)object;
+  StreamContext *self = (StreamContext *)object;
   Block *block = PyMem_Malloc(sizeof *block);
   PyObject *chosen = held_by(object, &self->chosen);
-  PyObject *before = block ? exchanged_default(object, chosen) : PyErr_NoMemory();
+  PyObject *before = block ? exchanged_default(chosen) : PyErr_NoMemory();
   Py_XDECREF(chosen);
   if (!before) {
     PyMem_Free(block);
@@ -112,7 +112,7 @@ static Block *taken_block(PyObject *object) {
   Block *found;
   bool elsewhere;
   LOCK(object)
-  Block **place = &((ContextOwner *)object)->innermost;
+  Block **place = &((StreamContext *)object)->innermost;
   elsewhere = *place;
   while (*place && (*place)->thread != PyThread_get_thread_ident()) {
     place = &(*place)->outer;
@@ -163,7 +163,7 @@ static PyObject *context_exit(PyObject *object, PyObject *const *arguments, Py_s
 /* --- the class --- */
 
 static int context_clear(PyObject *object) {
-  ContextOwner *self = (ContextOwner *)object;
+  StreamContext *self = (StreamContext *)object;
   Py_CLEAR(self->chosen);
   for (Block *block; (block = self->innermost);) {
     self->innermost = block->outer;
@@ -173,7 +173,7 @@ static int context_clear(PyObject *object) {
 }
 
 static int context_traverse(PyObject *object, visitproc visit, void *arg) {
-  ContextOwner *self = (ContextOwner *)object;
+  StreamContext *self = (StreamContext *)object;
   Py_VISIT(self->chosen);
   for (Block *block = self->innermost; block; block = block->outer) {
     Py_VISIT(block->before);
@@ -188,11 +188,6 @@ static void context_dealloc(PyObject *self) {
   free_object(self, NULL);
 }
 
-static PyMemberDef members[] = {
-  {"_stream", T_OBJECT, offsetof(ContextOwner, chosen), READONLY, "What is to be the default."},
-  {NULL, 0, 0, 0, NULL},
-};
-
 static PyMethodDef methods[] = {
   {"__enter__", context_enter, METH_NOARGS, "Make it the default."},
   {"__exit__", (PyCFunction)(void (*)(void))context_exit, METH_FASTCALL | METH_KEYWORDS, "Make the default what it was."},
@@ -200,19 +195,19 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-  {Py_tp_doc, "ContextOwner(s)\n--\n\nMakes a stream or device the default, for a while."},
+  {Py_tp_doc, "StreamContext(s)\n--\n\nA `with` block in which a stream or device is the default.\n\n"
+              "Args:\n  s: a Stream, ThreadLocalStream, Device or DeviceType.\n\nRaises:\n  TypeError: it is something else."},
   {Py_tp_init, context_init},
   {Py_tp_dealloc, context_dealloc},
   {Py_tp_traverse, context_traverse},
   {Py_tp_clear, context_clear},
-  {Py_tp_members, members},
   {Py_tp_methods, methods},
   {0, NULL},
 };
 
 #define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC)
-static PyType_Spec spec = {"mlxffi._native.ContextOwner", sizeof(ContextOwner), 0, FLAGS, slots};
+static PyType_Spec spec = {"mlxffi.core.StreamContext", sizeof(StreamContext), 0, FLAGS, slots};
 
 bool init_contexts(PyObject *module) {
-  return added_class(module, "ContextOwner", &spec);
+  return added_class(module, "StreamContext", &spec);
 }

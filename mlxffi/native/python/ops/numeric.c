@@ -229,7 +229,38 @@ static PyObject *cross_entropy(Value *v) {
   return one(made);
 }
 
+/* The arrays that one array, or a list or tuple of them, stands for, as a new vector; an empty one after an exception. */
+static mlx_vector_array one_or_more(PyObject *object, const char *name) {
+  mlx_vector_array made = {0};
+  PyObject *sequence = array_of(object) ? PyTuple_Pack(1, object) : Py_NewRef(object);
+  if (sequence && pack_all(&made, sequence) == OTHERS) {
+    const char *text = "depends(): %s: expected an array or a sequence of arrays, got %R";
+    object == Py_None ? PyErr_Format(PyExc_TypeError, text, name, object)
+                      : refused(MLXFFI_ERROR_OTHER, text, name, Py_TYPE(object));
+  }
+  Py_XDECREF(sequence);
+  return made;
+}
+
+/* inputs, dependencies: one array for one, else a list */
+static PyObject *depends(Value *v) {
+  mlx_vector_array made = {0}, inputs = one_or_more(v[0].object, "inputs"), others = {0};
+  mlx_array first = {0};
+  if (inputs.ctx && (others = one_or_more(v[1].object, "dependencies")).ctx) {
+    mlx_depends(&made, inputs, others);
+  }
+  mlx_vector_array_free(inputs);
+  mlx_vector_array_free(others);
+  if (PyErr_Occurred() || !made.ctx || !array_of(v[0].object)) {
+    return PyErr_Occurred() ? NULL : listed(made);
+  }
+  mlx_vector_array_get(&first, made, 0);
+  mlx_vector_array_free(made);
+  return one(first);
+}
+
 const Row numeric_rows[] = {
+  {"depends", "oo", depends},
   {"fast_cross_entropy", "aas", cross_entropy},
   {"where", "olls", where},
   {"cumsum method", "aIbbs", cumsum},
