@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "copies.h"
 #include "evaluations.h"
 #include "fallible.h"
 #include "vectorized.h"
@@ -125,11 +126,11 @@ class Plan {
     if (step.evaluation) {
       return step.evaluation(node.inputs(), outputs, primitive.stream());
     }
-    bool can = !needs_a_copy(node);
-    if (can) {
-      primitive.eval_cpu(node.inputs(), outputs);
+    if (needs_a_copy(node)) {
+      return copy_reshaped(node.inputs()[0], outputs[0], primitive.stream());
     }
-    return can;
+    primitive.eval_cpu(node.inputs(), outputs);
+    return true;
   }
 
   bool (*is_there_)(const mx::array&);
