@@ -1,5 +1,6 @@
 #include "copies.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "recycled.h"
@@ -71,15 +72,20 @@ class Surroundings {
     }
     int64_t step = strides_[axis] * item_, end = low_[axis] + shape_[axis];
     fill_run(to, low_[axis] * strides_[axis], value);
-    for (int64_t i = low_[axis]; i < end; i++) {
+    for (int64_t i = low_[axis]; i < end && axis + 1 < shape_.size(); i++) {
       fill(to + i * step, value, axis + 1);
     }
     fill_run(to + end * step, (padded_[axis] - end) * strides_[axis], value);
   }
 
  private:
+  // What is there already is copied behind itself.
   void fill_run(char* to, int64_t count, const char* value) const {
-    StridedCopy({static_cast<int>(count)}, {0}, value, {1}, to, item_).run();
+    int64_t bytes = count * item_;
+    std::memcpy(to, value, std::min(bytes, item_));
+    for (int64_t done = item_; done < bytes; done *= 2) {
+      std::memcpy(to + done, to, std::min(done, bytes - done));
+    }
   }
 
   mx::Shape padded_, shape_, low_;

@@ -50,9 +50,9 @@ class Piece {
   // Runs of the length of a number.
   template <class T>
   void copy_numbers() const {
-    parallel_for(count_, least_bytes / bytes_, [this, from = data_](int64_t begin, int64_t end) {
+    parallel_for(count_, least_bytes / bytes_, [from = data_, to = to_, step = step_](int64_t begin, int64_t end) {
       for (int64_t run = begin; run < end; run++) {
-        std::memcpy(to_ + run * step_, from + run * sizeof(T), sizeof(T));
+        std::memcpy(to + run * step, from + run * sizeof(T), sizeof(T));
       }
     });
   }

@@ -13,6 +13,7 @@ namespace {
 
 // Numbers of a row that are copied at a time.
 constexpr int64_t most_of_row = 1 << 16;
+constexpr int64_t few = 16;
 
 template <class T>
 void copy_row(const char* from, int64_t from_step, char* to, int64_t to_step, int64_t count) {
@@ -20,10 +21,22 @@ void copy_row(const char* from, int64_t from_step, char* to, int64_t to_step, in
   if (from_step == item && to_step == item) {
     std::memcpy(to, from, count * item);
   } else if (from_step == 0 && to_step == item) {
-    std::fill_n(reinterpret_cast<T*>(to), count, *reinterpret_cast<const T*>(from));
+    T value;
+    std::memcpy(&value, from, item);
+    std::fill_n(reinterpret_cast<T*>(to), count, value);
   } else {
     for (int64_t i = 0; i < count; i++) {
       std::memcpy(to + i * to_step, from + i * from_step, item);
+    }
+  }
+}
+
+// Rows of a few numbers.
+template <class T>
+void copy_short_rows(const char* from, int64_t from_apart, int64_t from_step, char* to, int64_t to_apart, int64_t to_step, int64_t rows, int64_t count) {
+  for (int64_t row = 0; row < rows; row++, from += from_apart, to += to_apart) {
+    for (int64_t i = 0; i < count; i++) {
+      std::memcpy(to + i * to_step, from + i * from_step, sizeof(T));
     }
   }
 }
@@ -71,12 +84,35 @@ StridedCopy::Offsets StridedCopy::offsets(int64_t row) const {
 template <class T>
 void StridedCopy::copy_rows() const {
   auto last = axes_.back();
-  int64_t part = std::min(last.size, most_of_row), parts = (last.size + part - 1) / part;
-  parallel_for(rows() * parts, std::max<int64_t>(1, worth_a_thread / part), [&](int64_t begin, int64_t end) {
+  if (last.size > most_of_row) {
+    return copy_long_rows<T>();
+  }
+  auto beside = axes_.size() > 1 ? axes_.end()[-2] : Axis{1, 0, 0};
+  parallel_for(rows(), std::max<int64_t>(1, worth_a_thread / last.size), [&](int64_t begin, int64_t end) {
+    // Rows that are as far from one another: only the first of them is looked up.
+    for (int64_t row = begin; row < end;) {
+      auto [from, to] = offsets(row);
+      int64_t next = std::min(end, row - row % beside.size + beside.size);
+      if (last.size <= few) {
+        copy_short_rows<T>(from_ + from, beside.from, last.from, to_ + to, beside.to, last.to, next - row, last.size);
+        row = next;
+      }
+      for (; row < next; row++, from += beside.from, to += beside.to) {
+        copy_row<T>(from_ + from, last.from, to_ + to, last.to, last.size);
+      }
+    }
+  });
+}
+
+template <class T>
+void StridedCopy::copy_long_rows() const {
+  auto last = axes_.back();
+  int64_t parts = (last.size + most_of_row - 1) / most_of_row;
+  parallel_for(rows() * parts, worth_a_thread / most_of_row, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       auto [from, to] = offsets(i / parts);
-      int64_t first = i % parts * part;
-      copy_row<T>(from_ + from + first * last.from, last.from, to_ + to + first * last.to, last.to, std::min(part, last.size - first));
+      int64_t first = i % parts * most_of_row;
+      copy_row<T>(from_ + from + first * last.from, last.from, to_ + to + first * last.to, last.to, std::min(most_of_row, last.size - first));
     }
   });
 }

@@ -32,6 +32,8 @@ class StridedCopy {
   template <class T>
   void copy_rows() const;
   template <class T>
+  void copy_long_rows() const;
+  template <class T>
   void copy_turned(Axis across) const;
 
   // Those before the last two come first.
