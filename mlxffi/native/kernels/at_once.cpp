@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "copies.h"
 #include "evaluations.h"
 #include "fallible.h"
 #include "vectorized.h"
@@ -17,7 +18,7 @@ namespace mlxffi {
 namespace {
 
 // Nodes and numbers up to which other threads, which may not schedule meanwhile, do not wait long.
-constexpr size_t most_nodes = 16, most_numbers = size_t(1) << 19, few_numbers = most_numbers / most_nodes;
+constexpr size_t most_nodes = 24, most_numbers = size_t(1) << 19, few_numbers = most_numbers / most_nodes;
 
 thread_local bool active = false;
 
@@ -32,7 +33,7 @@ struct Active {
 };
 
 constexpr std::array<std::string_view, 3> reshapes = {"Reshape", "Flatten", "Unflatten"};
-constexpr std::array<std::string_view, 8> views = {"AsStrided", "Broadcast", "Copy", "ExpandDims", "Slice", "Squeeze", "StopGradient", "Transpose"};
+constexpr std::array<std::string_view, 9> views = {"AsStrided", "Broadcast", "Copy", "ExpandDims", "Slice", "Split", "Squeeze", "StopGradient", "Transpose"};
 
 template <size_t count>
 bool is_in(const std::array<std::string_view, count>& names, std::string_view name) {
@@ -73,11 +74,16 @@ class Plan {
   };
 
   bool is_planned(const mx::array& array) const {
-    return std::any_of(steps_.begin(), steps_.end(), [&](auto& step) { return step.node->id() == array.id(); });
+    auto is_array = [&](auto& output) { return output.id() == array.id(); };
+    return std::any_of(steps_.begin(), steps_.end(), [&](auto& step) {
+      auto& siblings = step.node->siblings();
+      return is_array(*step.node) || std::any_of(siblings.begin(), siblings.end(), is_array);
+    });
   }
 
   bool is_small(const mx::array& node) {
-    if (!node.has_primitive() || !node.siblings().empty() || node.is_tracer() || node.primitive().device() != mx::Device::cpu) {
+    bool has_several = node.has_primitive() && !node.siblings().empty() && !is_view(node.primitive());
+    if (!node.has_primitive() || has_several || node.is_tracer() || node.primitive().device() != mx::Device::cpu) {
       return false;
     }
     size_t least = node.size(), most = node.size();
@@ -112,7 +118,9 @@ class Plan {
     if (is_computed) {
       // Who finds the array computed, without a lock, finds its numbers.
       std::atomic_thread_fence(std::memory_order_release);
-      outputs[0].set_status(mx::array::Status::available);
+      for (auto& output : outputs) {
+        output.set_status(mx::array::Status::available);
+      }
       outputs[0].detach();
     }
     return is_computed;
@@ -125,11 +133,11 @@ class Plan {
     if (step.evaluation) {
       return step.evaluation(node.inputs(), outputs, primitive.stream());
     }
-    bool can = !needs_a_copy(node);
-    if (can) {
-      primitive.eval_cpu(node.inputs(), outputs);
+    if (needs_a_copy(node)) {
+      return copy_reshaped(node.inputs()[0], outputs[0], primitive.stream());
     }
-    return can;
+    primitive.eval_cpu(node.inputs(), outputs);
+    return true;
   }
 
   bool (*is_there_)(const mx::array&);

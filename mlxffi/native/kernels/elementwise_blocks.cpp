@@ -256,27 +256,53 @@ void copy_strided(const char* from, int64_t stride, int64_t count, char* to) {
   }
 }
 
-void copy_strided(const char* from, int64_t stride, int64_t count, int item, char* to) {
+// Rows of numbers, the first of each `apart` numbers from that of the next.
+struct Rows {
+  int64_t count, apart, length, stride;
+};
+
+template <class T>
+void copy_rows(const char* from, Rows rows, char* to) {
+  constexpr int64_t few = 16;
+  auto source = reinterpret_cast<const T*>(from);
+  auto target = reinterpret_cast<T*>(to);
+  for (int64_t row = 0; row < rows.count; row++, source += rows.apart, target += rows.length) {
+    if (rows.length > few) {
+      copy_strided<T>(reinterpret_cast<const char*>(source), rows.stride, rows.length, reinterpret_cast<char*>(target));
+      continue;
+    }
+    for (int64_t i = 0; i < rows.length; i++) {
+      target[i] = source[i * rows.stride];
+    }
+  }
+}
+
+void copy_rows(const char* from, Rows rows, int item, char* to) {
   switch (item) {
     case 1:
-      return copy_strided<uint8_t>(from, stride, count, to);
+      return copy_rows<uint8_t>(from, rows, to);
     case 2:
-      return copy_strided<uint16_t>(from, stride, count, to);
+      return copy_rows<uint16_t>(from, rows, to);
     case 4:
-      return copy_strided<uint32_t>(from, stride, count, to);
+      return copy_rows<uint32_t>(from, rows, to);
     default:
-      return copy_strided<uint64_t>(from, stride, count, to);
+      return copy_rows<uint64_t>(from, rows, to);
   }
 }
 
 // The numbers of an input from place `begin` on, to where they lie side by side.
 void gather(const Axes& axes, size_t input, const char* data, int item, int64_t begin, int64_t count, char* to) {
-  int64_t length = axes.sizes.back(), stride = axes.strides[input].back();
+  int64_t length = axes.sizes.back(), stride = axes.strides[input].back(), column = begin % length, row = begin / length;
+  bool has_rows = axes.sizes.size() > 1;
+  int64_t beside = has_rows ? axes.sizes.end()[-2] : 1, apart = has_rows ? axes.strides[input].end()[-2] : 0;
   for (int64_t done = 0; done < count;) {
-    int64_t column = (begin + done) % length, part = std::min(length - column, count - done);
-    int64_t offset = axes.offset(input, (begin + done) / length) + column * stride;
-    copy_strided(data + offset * item, stride, part, item, to + done * item);
-    done += part;
+    // A part of a row, or rows that are as far from one another: only the first of them is looked up.
+    int64_t part = std::min(length - column, count - done), whole = part < length ? 1 : std::min(beside - row % beside, (count - done) / length);
+    auto from = data + (axes.offset(input, row) + column * stride) * item;
+    copy_rows(from, {whole, apart, part, stride}, item, to + done * item);
+    done += whole * part;
+    row += whole;
+    column = 0;
   }
 }
 
@@ -353,7 +379,7 @@ class Blocks::Task::Worker {
 
   // Fills a register with one number, which is the same in all blocks.
   void keep(int place, const char* number) {
-    copy_strided(number, 0, task_.block, blocks_.items_[place], own(place));
+    copy_rows(number, {1, 0, task_.block, 0}, blocks_.items_[place], own(place));
     now_[place] = own(place);
     kept_[place] = true;
   }

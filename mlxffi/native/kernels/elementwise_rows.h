@@ -14,7 +14,7 @@ using TypeOfNumbers = mlx::core::Dtype::Val;
   row(Exp, exp) row(Expm1, expm1) row(Sigmoid, sigmoid) row(Sinh, sinh) row(Cosh, cosh) row(Tanh, tanh) row(Log, log) \
       row(Log2, log2) row(Log10, log10) row(Log1p, log1p) row(ArcSinh, asinh) row(ArcCosh, acosh)                     \
           row(ArcTanh, atanh) row(Sin, sin) row(Cos, cos) row(Tan, tan) row(ArcTan, atan) row(ArcSin, asin)           \
-              row(ArcCos, acos) row(Erf, erf)
+              row(ArcCos, acos) row(Erf, erf) row(ErfInv, erfinv)
 #define MLXFFI_FOR_FUNCTIONS_OF_TWO(row) row(Power, pow) row(ArcTan2, angle) row(LogAddExp, logaddexp)
 #define MLXFFI_FOR_ARITHMETIC(row)                                                                                  \
   row(Add) row(Subtract) row(Multiply) row(Negative) row(Square) row(Divide) row(Maximum) row(Minimum) row(Abs)     \

@@ -5,6 +5,7 @@
 #include <map>
 #include <typeinfo>
 
+#include "copies.h"
 #include "elementwise_blocks.h"
 #include "extremes.h"
 #include "folds.h"
@@ -12,6 +13,7 @@
 #include "half_gather.h"
 #include "joins.h"
 #include "products.h"
+#include "random_bits.h"
 #include "row_access.h"
 #include "scans.h"
 #include "scatters.h"
@@ -169,6 +171,59 @@ Evaluation chosen_products(const mx::array& node) {
   };
 }
 
+// MLX keeps whether columns may lie side by side instead to itself; an explicit instantiation may name what is private.
+template <bool mx::Contiguous::*member>
+struct Opened {
+  friend bool may_be_columns(const mx::Contiguous& contiguous) {
+    return contiguous.*member;
+  }
+};
+bool may_be_columns(const mx::Contiguous& contiguous);
+template struct Opened<&mx::Contiguous::allow_col_major_>;
+
+Evaluation made_contiguous(const mx::Contiguous& contiguous) {
+  return [columns = may_be_columns(contiguous)](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    make_contiguous(inputs[0], columns, outputs[0], s);
+    return true;
+  };
+}
+
+// Only of many numbers: looking whether something is to be copied would take longer than to copy a few.
+Evaluation reshaping(const mx::array& node) {
+  constexpr size_t many = 4096;
+  std::string_view name = node.primitive().name();
+  if (node.size() < many || !(name == "Reshape" || name == "Flatten" || name == "Unflatten")) {
+    return nullptr;
+  }
+  return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) { return copy_reshaped(inputs[0], outputs[0], s); };
+}
+
+Evaluation copying(const mx::array& node) {
+  if (auto contiguous = as<mx::Contiguous>(node.primitive(), "Contiguous")) {
+    return made_contiguous(*contiguous);
+  }
+  auto whole = node.primitive_ptr();
+  if (as<mx::Pad>(*whole, "Pad")) {
+    return [whole](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+      pad(static_cast<const mx::Pad&>(*whole), inputs, outputs[0], s);
+      return true;
+    };
+  }
+  if (as<mx::SliceUpdate>(*whole, "SliceUpdate")) {
+    return [whole](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+      return put_slice(static_cast<const mx::SliceUpdate&>(*whole), inputs, outputs[0], s);
+    };
+  }
+  return reshaping(node);
+}
+
+Evaluation drawing(const mx::array& node) {
+  if (node.primitive().name() != std::string_view("RandomBits")) {
+    return nullptr;
+  }
+  return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) { return random_bits(inputs[0], outputs[0], s); };
+}
+
 Evaluation joining(const mx::array& node) {
   auto join = as<mx::Concatenate>(node.primitive(), "Concatenate");
   if (!join) {
@@ -212,7 +267,7 @@ Evaluation evaluation_of(const mx::array& node) {
   if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
     return nullptr;
   }
-  for (auto* find : {reduction, place, sorting, lookup, writing, running, joining, chosen_products}) {
+  for (auto* find : {reduction, place, sorting, lookup, writing, running, joining, drawing, copying, chosen_products}) {
     if (auto found = find(node)) {
       return found;
     }

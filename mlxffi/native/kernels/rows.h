@@ -10,6 +10,7 @@
 #include "fold_rows.h"
 #include "layer_rows.h"
 #include "product_rows.h"
+#include "random_words.h"
 #include "sort_rows.h"
 
 namespace mlxffi {
@@ -63,6 +64,7 @@ struct RowKernels {
   NumberKernels numbers;
   FoldKernels folds;
   SortKernels sorting;
+  RandomWords random_words;
 };
 
 // The best that this CPU runs. MLXFFI_SIMD=baseline|avx2|avx512|avx512bf16|neonbf16 asks for another, to test and to measure it;

@@ -383,6 +383,30 @@ MLXFFI_INLINE Doubles erf_of(Doubles x) {
   return with_sign_of(x, size * (sum * square + (second * t + first)));
 }
 
+// What erfinv(x) / x is for w = -log(1 - x^2) up to 5, by powers of w - 2.5; and above, by those of root(w) - erfinv_middle.
+constexpr double erfinv_limit = 5, erfinv_middle = 3.16131566292015;
+constexpr double erfinv_terms[] = {
+      1.5014093511285518, 0.2466402766779535, -0.004177318013898877, -0.0012527075896496638, 0.0002182510282704942,
+      -4.996526262982478e-06, -3.417373102983959e-06, 4.790038325960827e-07, 1.3770880469312052e-08,
+      -1.095124790398727e-08, 8.214312338030975e-10, 1.355416319143136e-10, -2.060349624977841e-11,
+      -6.207325641544703e-13};
+constexpr double erfinv_terms_above[] = {
+      2.9947799074221453, 1.004210321468146, 0.006499205504086557, -0.004781883206031468, 0.0033612506641877015,
+      -0.0022543335406761183, 0.0011742712888115818, -0.0003494368958767906, -4.821696698951649e-05,
+      0.00011733840191445832, -5.7949280756012714e-05, 3.256987415705895e-06, 9.97597082985666e-06,
+      -3.4940615109858795e-06};
+
+MLXFFI_INLINE Doubles erfinv_of(Doubles x) {
+  Doubles rest = (1 - x) * (1 + x), w = -log_of_positive(larger(rest, all(0x1p-30)));
+  Doubles factor = series(w - 0.5 * erfinv_limit, erfinv_terms);
+  auto above = w > erfinv_limit;
+  if (any_of(above)) {
+    factor = above ? series(root(w) - erfinv_middle, erfinv_terms_above) : factor;
+  }
+  factor = rest > 0 ? factor : rest == 0 ? all(double(INFINITY)) : all(double(NAN));
+  return x * factor;
+}
+
 } // namespace numbers
 } // namespace
 } // namespace mlxffi

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "combine.h"
+#include "complex.h"
 #include "cross_entropy.h"
 #include "dots.h"
 #include "elementwise.h"
@@ -12,6 +13,7 @@
 #include "norm.h"
 #include "packed_dots.h"
 #include "packed_words.h"
+#include "random_words.h"
 #include "rotation.h"
 #include "softmax.h"
 #include "sorting.h"
@@ -40,6 +42,6 @@
   {                                                                                                                \
     name, MLXFFI_FOR_ELEMENTS(cross_entropy), MLXFFI_FOR_ELEMENTS(cross_entropy_gradient), MLXFFI_FOR_ELEMENTS(kl), \
         MLXFFI_FOR_ELEMENTS(js), MLXFFI_FOR_ELEMENTS(kl_gradient), MLXFFI_FOR_ELEMENTS(js_gradient),               \
-        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {kernel_of, conversion_of}, MLXFFI_FOLD_KERNELS,              \
-        MLXFFI_SORT_KERNELS                                                                                        \
+        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {number_kernel_of, number_conversion_of}, MLXFFI_FOLD_KERNELS,              \
+        MLXFFI_SORT_KERNELS, random_words                                                                          \
   }

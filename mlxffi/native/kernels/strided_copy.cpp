@@ -1,0 +1,162 @@
+#include "strided_copy.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "row_access.h"
+#include "rows.h"
+
+namespace mlxffi {
+
+namespace {
+
+// Numbers of a row that are copied at a time.
+constexpr int64_t most_of_row = 1 << 16;
+constexpr int64_t few = 16;
+
+template <class T>
+void copy_row(const char* from, int64_t from_step, char* to, int64_t to_step, int64_t count) {
+  constexpr int64_t item = sizeof(T);
+  if (from_step == item && to_step == item) {
+    std::memcpy(to, from, count * item);
+  } else if (from_step == 0 && to_step == item) {
+    T value;
+    std::memcpy(&value, from, item);
+    std::fill_n(reinterpret_cast<T*>(to), count, value);
+  } else {
+    for (int64_t i = 0; i < count; i++) {
+      std::memcpy(to + i * to_step, from + i * from_step, item);
+    }
+  }
+}
+
+// Rows of a few numbers.
+template <class T>
+void copy_short_rows(const char* from, int64_t from_apart, int64_t from_step, char* to, int64_t to_apart, int64_t to_step, int64_t rows, int64_t count) {
+  for (int64_t row = 0; row < rows; row++, from += from_apart, to += to_apart) {
+    for (int64_t i = 0; i < count; i++) {
+      std::memcpy(to + i * to_step, from + i * from_step, sizeof(T));
+    }
+  }
+}
+
+} // namespace
+
+StridedCopy::StridedCopy(const mx::Shape& shape, const mx::Strides& from_strides, const char* from, const mx::Strides& to_strides, char* to, int64_t item)
+    : from_(from), to_(to), item_(item) {
+  for (size_t i = 0; i < shape.size(); i++) {
+    Axis axis{shape[i], from_strides[i] * item, to_strides[i] * item};
+    if (axis.size == 1) {
+      continue;
+    }
+    // Axes that lie as one on both sides become one.
+    if (!axes_.empty() && axes_.back().from == axis.from * axis.size && axes_.back().to == axis.to * axis.size) {
+      axes_.back() = {axes_.back().size * axis.size, axis.from, axis.to};
+    } else {
+      axes_.push_back(axis);
+    }
+  }
+  if (axes_.empty()) {
+    axes_.push_back({1, item, item});
+  }
+}
+
+int64_t StridedCopy::rows() const {
+  int64_t count = 1;
+  for (size_t i = 0; i + 1 < axes_.size(); i++) {
+    count *= axes_[i].size;
+  }
+  return count;
+}
+
+StridedCopy::Offsets StridedCopy::offsets(int64_t row) const {
+  Offsets offsets{0, 0};
+  for (size_t i = axes_.size() - 1; i-- > 0;) {
+    int64_t place = row % axes_[i].size;
+    offsets.from += place * axes_[i].from;
+    offsets.to += place * axes_[i].to;
+    row /= axes_[i].size;
+  }
+  return offsets;
+}
+
+template <class T>
+void StridedCopy::copy_rows() const {
+  auto last = axes_.back();
+  if (last.size > most_of_row) {
+    return copy_long_rows<T>();
+  }
+  auto beside = axes_.size() > 1 ? axes_.end()[-2] : Axis{1, 0, 0};
+  parallel_for(rows(), std::max<int64_t>(1, worth_a_thread / last.size), [&](int64_t begin, int64_t end) {
+    // Rows that are as far from one another: only the first of them is looked up.
+    for (int64_t row = begin; row < end;) {
+      auto [from, to] = offsets(row);
+      int64_t next = std::min(end, row - row % beside.size + beside.size);
+      if (last.size <= few) {
+        copy_short_rows<T>(from_ + from, beside.from, last.from, to_ + to, beside.to, last.to, next - row, last.size);
+        row = next;
+      }
+      for (; row < next; row++, from += beside.from, to += beside.to) {
+        copy_row<T>(from_ + from, last.from, to_ + to, last.to, last.size);
+      }
+    }
+  });
+}
+
+template <class T>
+void StridedCopy::copy_long_rows() const {
+  auto last = axes_.back();
+  int64_t parts = (last.size + most_of_row - 1) / most_of_row;
+  parallel_for(rows() * parts, worth_a_thread / most_of_row, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      auto [from, to] = offsets(i / parts);
+      int64_t first = i % parts * most_of_row;
+      copy_row<T>(from_ + from + first * last.from, last.from, to_ + to + first * last.to, last.to, std::min(most_of_row, last.size - first));
+    }
+  });
+}
+
+// Numbers side by side along the axis `across`, which are to lie so along the last: by squares as wide as a cache line.
+template <class T>
+void StridedCopy::copy_turned(Axis across) const {
+  constexpr int64_t width = line_bytes / sizeof(T);
+  auto transpose = row_kernels().sorting.transpose[std::countr_zero(sizeof(T))];
+  auto last = axes_.back();
+  int64_t bands = (across.size + width - 1) / width, others = rows() / across.size;
+  parallel_for(others * bands, std::max<int64_t>(1, worth_a_thread / (width * last.size)), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      int64_t first = i % bands * width, high = std::min(width, across.size - first), done = 0;
+      auto [from_offset, to_offset] = offsets(i / bands * across.size + first);
+      auto from = from_ + from_offset;
+      auto to = to_ + to_offset;
+      for (; high == width && done + width <= last.size; done += width) {
+        transpose(from + done * last.from, last.from / sizeof(T), to + done * sizeof(T), across.to / static_cast<int64_t>(sizeof(T)));
+      }
+      for (int64_t j = 0; j < high; j++) {
+        copy_row<T>(from + j * across.from + done * last.from, last.from, to + j * across.to + done * last.to, last.to, last.size - done);
+      }
+    }
+  });
+}
+
+void StridedCopy::run() const {
+  auto copy = [&](auto zero) {
+    using T = decltype(zero);
+    auto last = axes_.back();
+    bool is_turned = axes_.size() > 1 && axes_[axes_.size() - 2].from == item_ && last.to == item_ && last.from != item_;
+    is_turned ? copy_turned<T>(axes_[axes_.size() - 2]) : copy_rows<T>();
+  };
+  switch (item_) {
+    case 1:
+      return copy(uint8_t());
+    case 2:
+      return copy(uint16_t());
+    case 4:
+      return copy(uint32_t());
+    default:
+      return copy(uint64_t());
+  }
+}
+
+} // namespace mlxffi

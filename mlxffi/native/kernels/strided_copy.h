@@ -1,0 +1,46 @@
+// The copying of numbers from places of some strides to places of others.
+#pragma once
+
+#include <mlx/array.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace mlxffi {
+
+namespace mx = mlx::core;
+
+class StridedCopy {
+ public:
+  // Of numbers of `item` bytes; strides are in numbers.
+  StridedCopy(const mx::Shape& shape, const mx::Strides& from_strides, const char* from, const mx::Strides& to_strides, char* to, int64_t item);
+
+  // On all cores.
+  void run() const;
+
+ private:
+  // What goes along an axis; steps are in bytes.
+  struct Axis {
+    int64_t size, from, to;
+  };
+  struct Offsets {
+    int64_t from, to;
+  };
+
+  int64_t rows() const;
+  Offsets offsets(int64_t row) const;
+  template <class T>
+  void copy_rows() const;
+  template <class T>
+  void copy_long_rows() const;
+  template <class T>
+  void copy_turned(Axis across) const;
+
+  // Those before the last two come first.
+  std::vector<Axis> axes_;
+  const char* from_;
+  char* to_;
+  int64_t item_;
+};
+
+} // namespace mlxffi
