@@ -55,7 +55,8 @@ def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
     for adapter in adapters:
         # Factors, which are small, become what activations are, not the other way round; so does the scale.
         down, up = factors(adapter, kind)
-        down, up = down.astype(y.dtype), (scale_of(adapter) * up).astype(y.dtype)
+        scale = scale_of(adapter)
+        down, up = down.astype(y.dtype), (up if scale == 1 else scale * up).astype(y.dtype)
         hidden = _dropped(x, adapter, training) @ down
         if "m" in adapter:
             change = rescaled(y, hidden @ up, gain(dense_weight(node), adapter, kind))

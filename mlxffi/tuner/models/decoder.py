@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...blocks import DecoderBlock
-from ...fused import geglu, paced, swiglu
+from ...fused import geglu, heads, paced, swiglu
 from ..layers import as_linear, embedding, linear, on_cpu, operand
 from ..trees import Tree, taken_apart
 from .checkpointing import checkpointed
@@ -265,13 +265,14 @@ def _attention(
     training: bool,
 ) -> mx.array:
     """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
-    rope = _rope(config, layer)
-    found = _projections(node, "qkv_proj", x, training)
-    q, k, v = found if len(found) > 1 else split(found[0], node["qkv_proj"]["widths"], -1)
-    q = _heads(config, node, "q", q)  # [B, H, T, D]
-    k = _heads(config, node, "k", k)  # [B, G, T, D]
-    v = _heads(config, node, "v", v)  # [B, G, T, D]
-    q, k = rope(q, positions), rope(k, positions)
+    if isinstance(positions, Turns) and "qkv_proj" in node:
+        q, k, v = _joined_heads(config, node, linear(node["qkv_proj"], x, training=training), positions)
+    else:
+        rope, found = _rope(config, layer), _projections(node, "qkv_proj", x, training)
+        q, k, v = found if len(found) > 1 else split(found[0], node["qkv_proj"]["widths"], -1)
+        q = rope(_heads(config, node, "q", q), positions)  # [B, H, T, D]
+        k = rope(_heads(config, node, "k", k), positions)  # [B, G, T, D]
+        v = _heads(config, node, "v", v)  # [B, G, T, D]
     if cache is not None:
         k, v = cache.extended(k, v)  # [B, G, K, D]
     y = mx.fast.scaled_dot_product_attention(q, k, v, scale=config.attention_scale, mask=mask)  # [B, H, T, D]
@@ -289,6 +290,14 @@ def _heads(config: DecoderConfig, node: Tree, name: str, y: mx.array) -> mx.arra
     if config.query_key_norm and name != "v":
         y = _norm(config, node[f"{name}_norm"], y)
     return y.transpose(0, 2, 1, 3)
+
+
+def _joined_heads(config: DecoderConfig, node: Tree, y: mx.array, turns: Turns) -> list[mx.array]:
+    """[B, T, (H + 2 G) D] to [B, H, T, D], [B, G, T, D] and [B, G, T, D]: what `_heads` and rotations make of them."""
+    named = [node[name] for name in ("q_norm", "k_norm")] if config.query_key_norm else []
+    norms = [_norm_weight(config, norm) for norm in named] or [None, None]
+    found = heads(y, *turns.tables(), *norms, config.num_heads, config.num_kv_heads, config.norm_eps)
+    return [one.transpose(0, 2, 1, 3) for one in found]
 
 
 def _lean(function: Callable[..., mx.array], node: Tree, *inputs: Any, training: bool) -> mx.array:
@@ -325,8 +334,12 @@ def _gated(node: Tree, unit: Callable[..., mx.array], halves: list[mx.array], tr
 
 def _norm(config: DecoderConfig, node: Tree, x: mx.array) -> mx.array:
     """Zhang and Sennrich 2019, RMSNorm, over the last axis."""
-    weight = node["weight"] + 1 if config.gemma else node["weight"]
-    return mx.fast.rms_norm(x, weight, config.norm_eps)
+    return mx.fast.rms_norm(x, _norm_weight(config, node), config.norm_eps)
+
+
+def _norm_weight(config: DecoderConfig, node: Tree) -> mx.array:
+    weight: mx.array = node["weight"]
+    return weight + 1 if config.gemma else weight
 
 
 def _clipped_sum(x: mx.array, y: mx.array) -> mx.array:

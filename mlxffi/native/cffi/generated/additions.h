@@ -18,6 +18,9 @@ static intptr_t glue_mlxffi_swiglu(intptr_t gate, intptr_t up, intptr_t s);
 #ifndef MLXFFI_LACKS_mlxffi_geglu
 static intptr_t glue_mlxffi_geglu(intptr_t gate, intptr_t up, intptr_t s);
 #endif
+#ifndef MLXFFI_LACKS_mlxffi_heads
+static intptr_t glue_mlxffi_heads(intptr_t x, intptr_t cosines, intptr_t sines, intptr_t query_norm, intptr_t key_norm, int heads, int key_heads, float eps, intptr_t s);
+#endif
 #ifndef MLXFFI_LACKS_mlxffi_lora_linear
 static intptr_t glue_mlxffi_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s);
 #endif
