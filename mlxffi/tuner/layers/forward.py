@@ -231,14 +231,23 @@ def packed_product(
     parts = [item for item in packed if item is not None]
 
     # MLX's products of packed weights on GPUs are made for few rows. Unpacked weights are not kept for the gradient:
-    # since they depend on x, compile does not take those of the forward pass for it.
+    # each time, they depend on what they are multiplied by.
+    def unpacked(rows: mx.array) -> mx.array:
+        again = mx.depends(parts, [rows])[: len(parts)]
+        return mx.stop_gradient(mx.dequantize(*again, **options).astype(rows.dtype))
+
+    @mx.custom_function
     def product(x: mx.array) -> mx.array:
-        again = mx.depends(parts, [x])[: len(parts)]
-        found: mx.array = x @ mx.dequantize(*again, **options).astype(x.dtype).swapaxes(-1, -2)
+        found: mx.array = x @ unpacked(x).swapaxes(-1, -2)
         return found
 
-    found: mx.array = mx.checkpoint(product)(x)
-    return found
+    @product.vjp
+    def back(_: mx.array, cotangent: mx.array, __: mx.array) -> mx.array:
+        found: mx.array = cotangent @ unpacked(cotangent)
+        return found
+
+    result: mx.array = product(x)
+    return result
 
 
 def chosen_product(x: mx.array, weight: mx.array, indices: mx.array, sorted_indices: bool) -> mx.array:

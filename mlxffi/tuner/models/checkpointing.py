@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ... import core as mx
+from ..layers.again import computed_again
 from ..trees import taken_apart
 
 
@@ -37,9 +38,8 @@ def checkpointed(function: Callable[..., Any], draws: bool = True) -> Callable[.
             with nullcontext() if key is None else random_numbers_from(key):
                 return function(*args, **kwargs)
 
-        return mx.checkpoint(again)(
-            [item for item, constant in zip(arrays, constants, strict=True) if constant is None]
-        )
+        floating = [item for item, constant in zip(arrays, constants, strict=True) if constant is None]
+        return computed_again(again)(floating)
 
     return called
 
