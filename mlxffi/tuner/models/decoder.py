@@ -20,7 +20,7 @@ from ...blocks import DecoderBlock
 from ...fused import geglu, heads, paced, swiglu
 from ..layers import as_linear, embedding, linear, on_cpu, operand
 from ..trees import Tree, taken_apart
-from .checkpointing import checkpointed
+from .checkpointing import checkpointed, drops
 from .config import SLIDING, DecoderConfig
 from .joined import split
 from .rope import Rope, Turns
@@ -205,9 +205,9 @@ def _block(
     y = _attention(config, layer, node["self_attn"], y, positions, mask, cache, training)
     if not config.gemma:
         x = x + y
-        return x + _mlp(config, node["mlp"], _norm(config, node["post_attention_layernorm"], x), training)
+        return x + _mlp(config, node["mlp"], node["post_attention_layernorm"], x, training)
     x = _clipped_sum(x, _norm(config, node["post_attention_layernorm"], y))
-    y = _mlp(config, node["mlp"], _norm(config, node["pre_feedforward_layernorm"], x), training)
+    y = _mlp(config, node["mlp"], node["pre_feedforward_layernorm"], x, training)
     return _clipped_sum(x, _norm(config, node["post_feedforward_layernorm"], y))
 
 
@@ -306,8 +306,7 @@ def _lean(function: Callable[..., mx.array], node: Tree, *inputs: Any, training:
     """
     if not training or on_cpu():
         return function(node, *inputs, training)
-    draws = any(adapter["scaling"].dropout for adapter in node.get("adapters", ()))
-    found: mx.array = checkpointed(function, draws)(node, *inputs, training)
+    found: mx.array = checkpointed(function, drops(node))(node, *inputs, training)
     return found
 
 
@@ -317,11 +316,26 @@ def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
     return linear(node, y.transpose(0, 2, 1, 3).reshape(batch, length, -1), training=training)
 
 
-def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
-    """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
-    halves = _projections(node, "gate_up_proj", x, training)  # [B, T, intermediate size] of gate and up
-    unit = swiglu if config.activation == "silu" else geglu
+# Tokens of a batch from which on GPUs keep nothing of an MLP but its input, which takes less memory and more time.
+MANY = 8192
+
+
+def _mlp(config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, training: bool) -> mx.array:
+    """[B, T, C] to [B, T, C], of a norm: Shazeer 2020, GLU variants improve transformer."""
+    if x.shape[0] * x.shape[1] >= MANY:
+        return _lean(_whole_mlp, {"mlp": node, "norm": norm}, config, x, training=training)
+    unit, halves = _halves(config, node, norm, x, training)
     return _lean(_gated, node["down_proj"], unit, halves, training=training)
+
+
+def _whole_mlp(nodes: Tree, config: DecoderConfig, x: mx.array, training: bool) -> mx.array:
+    return _gated(nodes["mlp"]["down_proj"], *_halves(config, nodes["mlp"], nodes["norm"], x, training), training)
+
+
+def _halves(config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, training: bool) -> Any:
+    """The unit of an MLP, and [B, T, intermediate size] of gate and up."""
+    halves = _projections(node, "gate_up_proj", _norm(config, norm, x), training)
+    return (swiglu if config.activation == "silu" else geglu), halves
 
 
 def _gated(node: Tree, unit: Callable[..., mx.array], halves: list[mx.array], training: bool) -> mx.array:
