@@ -245,7 +245,8 @@ def _plain_heads(
     stream: Stream | None, x: Array, turns: Any, norms: Any, counts: tuple[int, int], eps: float
 ) -> list[Array]:
     ops, (count, key_count), (cosines, sines) = On(stream), counts, turns
-    every, positions, half = ops.reshape(x, (*x.shape[:-1], count + 2 * key_count, -1)), *cosines.shape
+    every = ops.reshape(x, (*x.shape[:-1], count + 2 * key_count, -1))
+    positions, half = cosines.shape
 
     def turned(part: Array, norm: Array | None) -> Array:
         normed = part if norm is None else rms_norm(part, norm, eps, stream=stream)

@@ -28,6 +28,10 @@ LAYERS = {
     "lora_linear": (lambda *v: fused.lora_linear(*v, 2.0), [(2, 3, 6), (5, 6), (6, 2), (2, 5)]),
     "swiglu, halves": (fused.swiglu, [(2, 3, 6)]),
     "geglu, halves": (fused.geglu, [(2, 3, 6)]),
+    "heads": (
+        lambda *v: m.concatenate_axis(fused.heads(*v, 2, 1, 1e-5), -2),
+        [(2, 3, 16), (3, 2), (3, 2, 2), (4,), (4,)],
+    ),
 }
 POINTS = {name: [RNG.normal(size=shape) for shape in shapes] for name, (_, shapes) in LAYERS.items()}
 

@@ -26,7 +26,8 @@ def check_all(report: Report) -> None:
             for normed in (True, False):
                 errors, same = worst(rng, dtype, layout, normed)
                 told = " ".join(f"{name} {error:.0e}" for name, error in errors.items())
-                text = f"heads {dtype:8} {layout} {'normed' if normed else 'plain '} {told}, the same bits again: {same}"
+                kind = "normed" if normed else "plain "
+                text = f"heads {dtype:8} {layout} {kind} {told}, the same bits again: {same}"
                 report(text, max(errors.values()) < tolerance and same)
 
 

@@ -71,8 +71,8 @@ def metal_text() -> str:
     for name in FILES:
         found = re.findall(r'const char\* (\w+) = R"gpu\((.*?)\)gpu"', (KERNELS / name).read_text(), re.DOTALL)
         pieces.update(found)
-    shared = pieces["metal_prelude"] + pieces["common_source"]
-    shared += pieces["cross_entropy_source"] + pieces["divergence_source"] + pieces["gate_source"] + pieces["heads_source"]
+    parts = ("common", "cross_entropy", "divergence", "gate", "heads")
+    shared = pieces["metal_prelude"] + "".join(pieces[f"{part}_source"] for part in parts)
     for whole, single in (
         ("team.width = parts * block_width;", "team.width = 1;"),
         ("team.warps = block_width / 32;", "team.warps = 1;"),

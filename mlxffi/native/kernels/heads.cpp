@@ -7,7 +7,7 @@ namespace mlxffi {
 
 namespace {
 
-// Inputs of both operations: x, cosines, sines, and the norms of queries and of keys where there are any.
+// On a GPU; elsewhere, it is the composed form. Inputs of both operations: x, cosines, sines, and the norms of queries and of keys where there are any.
 class HeadOperation : public Fused {
  public:
   HeadOperation(mx::Stream s, HeadCounts counts, bool has_norms, float eps) : Fused(s), counts_(counts), has_norms_(has_norms), eps_(eps) {}
@@ -20,9 +20,6 @@ class HeadOperation : public Fused {
  protected:
   bool is_node() const override {
     return false;
-  }
-  bool on_gpu() const {
-    return where().device == mx::Device::gpu && !Composing::active();
   }
   // So many heads from the `first` on, [n, count, D].
   mx::array some(const mx::array& x, int first, int count) const {
@@ -78,7 +75,7 @@ class HeadsGradient : public HeadOperation {
     return mx::vjp(fun, {inputs[0]}, {cotangents, inputs.end()}).second;
   }
   Arrays as_graph(const Arrays& inputs) const override {
-    return on_gpu() ? Arrays{gpu::heads_backward(inputs, counts_, has_norms_, eps_, where())} : composed(inputs);
+    return {gpu::heads_backward(inputs, counts_, has_norms_, eps_, where())};
   }
 };
 
@@ -104,18 +101,15 @@ class Heads : public HeadOperation {
     }
     return results;
   }
+  Arrays composed(const Arrays& inputs) const override {
+    return prepared(inputs);
+  }
 
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
     return {3, inputs[0].dtype()};
   }
-  Arrays composed(const Arrays& inputs) const override {
-    return prepared(inputs);
-  }
   Arrays as_graph(const Arrays& inputs) const override {
-    if (!on_gpu()) {
-      return composed(inputs);
-    }
     auto found = gpu::heads_forward(inputs, counts_, has_norms_, eps_, where());
     auto shapes = shapes_of(inputs);
     auto values = some(inputs[0], counts_.heads + counts_.key_heads, counts_.key_heads);
@@ -132,7 +126,9 @@ Arrays prepared_heads(
   if (norms) {
     inputs.insert(inputs.end(), {norms->first, norms->second});
   }
-  return Fused::apply(std::make_shared<Heads>(s, counts, norms.has_value(), eps), inputs);
+  auto heads = std::make_shared<Heads>(s, counts, norms.has_value(), eps);
+  bool has_kernel = s.device == mx::Device::gpu && !Composing::active();
+  return has_kernel ? Fused::apply(heads, inputs) : heads->composed(inputs);
 }
 
 } // namespace mlxffi

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ... import core as mx
@@ -22,12 +22,12 @@ def computed_again(function: Callable[[list[mx.array]], Any]) -> Callable[[list[
     """
     run: Any = mx.custom_function(function)
 
-    @run.vjp
+    @run.vjp  # type: ignore[untyped-decorator]
     def gradients(primals: list[mx.array], cotangents: Any, _: Any) -> list[mx.array]:
         slopes = taken_apart(cotangents)[0]
-        given: Sequence[mx.array] = mx.depends(primals, slopes)
-        found: Sequence[mx.array] = mx.vjp(lambda *arrays: taken_apart(function(list(arrays)))[0], given, slopes)[1]
-        return list(found)
+        given: list[mx.array] = mx.depends(primals, slopes)
+        found: list[mx.array] = mx.vjp(lambda *arrays: taken_apart(function(list(arrays)))[0], given, slopes)[1]
+        return found
 
     again: Callable[[list[mx.array]], Any] = run
     return again

@@ -294,9 +294,10 @@ def _heads(config: DecoderConfig, node: Tree, name: str, y: mx.array) -> mx.arra
 
 def _joined_heads(config: DecoderConfig, node: Tree, y: mx.array, turns: Turns) -> list[mx.array]:
     """[B, T, (H + 2 G) D] to [B, H, T, D], [B, G, T, D] and [B, G, T, D]: what `_heads` and rotations make of them."""
-    named = [node[name] for name in ("q_norm", "k_norm")] if config.query_key_norm else []
-    norms = [_norm_weight(config, norm) for norm in named] or [None, None]
-    found = heads(y, *turns.tables(), *norms, config.num_heads, config.num_kv_heads, config.norm_eps)
+    q_norm, k_norm = (
+        _norm_weight(config, node[name]) if config.query_key_norm else None for name in ("q_norm", "k_norm")
+    )
+    found = heads(y, *turns.tables(), q_norm, k_norm, config.num_heads, config.num_kv_heads, config.norm_eps)
     return [one.transpose(0, 2, 1, 3) for one in found]
 
 
@@ -329,7 +330,8 @@ def _mlp(config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, training: b
 
 
 def _whole_mlp(nodes: Tree, config: DecoderConfig, x: mx.array, training: bool) -> mx.array:
-    return _gated(nodes["mlp"]["down_proj"], *_halves(config, nodes["mlp"], nodes["norm"], x, training), training)
+    unit, halves = _halves(config, nodes["mlp"], nodes["norm"], x, training)
+    return _gated(nodes["mlp"]["down_proj"], unit, halves, training)
 
 
 def _halves(config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, training: bool) -> Any:

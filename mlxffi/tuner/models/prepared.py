@@ -1,5 +1,4 @@
-"""Factors as layers multiply by them, made of all at once: scaled, in the dtype of activations, and 0 where a joined layer
-has none.
+"""Factors as layers multiply by them, made of all at once: scaled, in the dtype of activations, 0 where there are none.
 
 On a GPU, an operation on a small array costs the host as much as one on a large array, and each layer has several for
 each factor, forward and backward.
