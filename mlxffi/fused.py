@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # sqrt(8 / pi): (1 + tanh(z)) / 2 = sigmoid(2 z).
 GELU = 1.5957691216057308
 
-__all__ = ["attention", "geglu", "lora_linear", "paced", "rms_norm", "rope", "swiglu"]
+__all__ = ["attention", "geglu", "heads", "lora_linear", "paced", "rms_norm", "rope", "swiglu"]
 
 
 @in_kind
@@ -199,6 +199,64 @@ def lora_linear(
     handles = x._h, weight._h, packed._h, handle_of(offsets), a._h, b._h
     width, name = (group_size, True, bits, True), text(mode, "mode")
     return own_array(graph.glue_mlxffi_lora_quantized_linear(*handles, scale, *width, name, stream_of(stream)))
+
+
+def heads(
+    x: ArrayLike,
+    cosines: ArrayLike,
+    sines: ArrayLike,
+    query_norm: ArrayLike | None,
+    key_norm: ArrayLike | None,
+    count: int,
+    key_count: int,
+    eps: float,
+    *,
+    stream: Stream | None = None,
+) -> list[Any]:
+    """Heads for attention out of one array: queries and keys normalized and rotated, values as they are.
+
+    On GPUs it is one kernel forward and one backward.
+
+    Args:
+      x: floating point [..., (count + 2 key_count) D]: queries, keys, values.
+      cosines: [positions, D / 2]; the rows of x follow the positions again and again.
+      sines: [positions, 2, D / 2], with the sign for the first and for the second of a pair (i, i + D / 2).
+      query_norm, key_norm: [D], the weights of `rms_norm` in the dtype of x, or None for no norms.
+      count: how many heads of queries.
+      key_count: how many of keys, and of values.
+      eps: added to the mean squares.
+
+    Returns:
+      queries [..., count, D], keys and values [..., key_count, D].
+
+    Source: Su et al. 2021; Zhang and Sennrich 2019. C: mlxffi_heads.
+    """
+    rows, turns, norms = as_array(x), (as_array(cosines), as_array(sines)), (maybe(query_norm), maybe(key_norm))
+    if plain_mlxc:
+        found = _plain_heads(stream, rows, turns, norms, (count, key_count), eps)
+    else:
+        given = rows, *turns, *norms
+        options = count, key_count, eps, stream_of(stream)
+        found = take_arrays(graph.glue_mlxffi_heads(*map(handle_of, given), *options))
+    return [as_kind(kind_of(x), one) for one in found]
+
+
+def _plain_heads(
+    stream: Stream | None, x: Array, turns: Any, norms: Any, counts: tuple[int, int], eps: float
+) -> list[Array]:
+    ops, (count, key_count), (cosines, sines) = On(stream), counts, turns
+    every = ops.reshape(x, (*x.shape[:-1], count + 2 * key_count, -1))
+    positions, half = cosines.shape
+
+    def turned(part: Array, norm: Array | None) -> Array:
+        normed = part if norm is None else rms_norm(part, norm, eps, stream=stream)
+        pairs = ops.reshape(normed, (-1, positions, part.shape[-2], 2, half))
+        straight = ops.multiply(pairs, ops.reshape(cosines, (positions, 1, 1, half)))
+        across = ops.multiply(pairs[..., ::-1, :], ops.reshape(sines, (positions, 1, 2, half)))
+        return ops.astype(ops.reshape(ops.add(straight, across), part.shape), x.dtype)
+
+    q, k, v = every[..., :count, :], every[..., count : count + key_count, :], every[..., count + key_count :, :]
+    return [turned(q, norms[0]), turned(k, norms[1]), v]
 
 
 def paced(arrays: Sequence[ArrayLike], ahead: int, *, stream: Stream | None = None) -> list[Any]:

@@ -79,6 +79,28 @@ int mlxffi_swiglu(mlx_array *res, const mlx_array gate, const mlx_array up /* ma
 int mlxffi_geglu(mlx_array *res, const mlx_array gate, const mlx_array up /* may be null */, const mlx_stream s);
 
 /**
+ * Heads for attention out of one array: queries and keys normalized as mlxffi_rms_norm() does it, if there are norms, and
+ * rotated, and values as they are. On GPUs it is one kernel forward and one backward.
+ *
+ * `res`: queries [..., heads, D], keys and values [..., key_heads, D].
+ * `x`: [..., (heads + 2 key_heads) D]: queries, keys and values of each head, one behind the other.
+ * `cosines`, `sines`: [positions, D / 2] and [positions, 2, D / 2], the latter with the sign for the first and for the second
+ * of a pair (i, i + D / 2); the rows of x follow those again and again.
+ * `query_norm`, `key_norm`: [D] of the dtype of x, or empty handles.
+ */
+int mlxffi_heads(
+    mlx_vector_array *res,
+    const mlx_array x,
+    const mlx_array cosines,
+    const mlx_array sines,
+    const mlx_array query_norm /* may be null */,
+    const mlx_array key_norm /* may be null */,
+    int heads,
+    int key_heads,
+    float eps,
+    const mlx_stream s);
+
+/**
  * x weight^T + scale (x a) b, a linear layer with a low-rank addition.
  *
  * `x`: [..., in]; `weight`: [out, in], of the dtype of x; `a`: [in, rank]; `b`: [rank, out], of that dtype or, beside

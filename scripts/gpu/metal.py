@@ -18,16 +18,24 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent.parent / "mlxffi" / "native" / "kernels"
-FILES = ("metal_prelude.h", "gpu_common.h", "gpu_cross_entropy.h", "gpu_divergence.h", "gpu_gate.h")
-OF_DTYPE = ("logits", "q", "p", "pairs", "units", "cotangents", "gradient", "dq", "dp")
+FILES = ("metal_prelude.h", "gpu_common.h", "gpu_cross_entropy.h", "gpu_divergence.h", "gpu_gate.h", "gpu_heads.h")
+OF_DTYPE = (
+    *("logits", "q", "p", "pairs", "units", "cotangents", "gradient", "dq", "dp"),
+    *("x", "query_norm", "key_norm", "queries", "keys", "of_queries", "of_keys", "of_values"),
+)
 
 # name: inputs, outputs, the parts of its body; as gpu.cpp has them
 ROWS = "loss lse_q lse_p"
+TURNS = "cosines sines query_norm key_norm"
 CASES = {
     "cross_entropy_forward": ("logits targets settings", "loss lse", "cross_entropy_forward_body"),
     "cross_entropy_backward": ("logits targets lse cotangent settings", "gradient", "cross_entropy_backward_body"),
     "gate_forward": ("pairs", "units", "gate_forward_body"),
     "gate_backward": ("pairs cotangents", "gradient", "gate_backward_body"),
+    "heads_forward": (f"x {TURNS} settings", "queries keys", "heads_head heads_forward_body"),
+    "heads_backward": (
+        f"x {TURNS} of_queries of_keys of_values settings", "gradient", "heads_head heads_backward_body",
+    ),
     "kl_forward": ("q p settings", ROWS, "kl_forward_body"),
     "js_forward": ("q p settings", f"{ROWS} kl_q kl_p", "js_forward_body"),
     "kl_backward": (
@@ -63,11 +71,12 @@ def metal_text() -> str:
     for name in FILES:
         found = re.findall(r'const char\* (\w+) = R"gpu\((.*?)\)gpu"', (KERNELS / name).read_text(), re.DOTALL)
         pieces.update(found)
-    shared = pieces["metal_prelude"] + pieces["common_source"]
-    shared += pieces["cross_entropy_source"] + pieces["divergence_source"] + pieces["gate_source"]
+    parts = ("common", "cross_entropy", "divergence", "gate", "heads")
+    shared = pieces["metal_prelude"] + "".join(pieces[f"{part}_source"] for part in parts)
     for whole, single in (
         ("team.width = parts * block_width;", "team.width = 1;"),
         ("team.warps = block_width / 32;", "team.warps = 1;"),
+        ("team.lanes = 32;", "team.lanes = 1;"),
         ('_Pragma("clang loop unroll(full)")', ""),
     ):
         if whole not in shared:

@@ -199,6 +199,87 @@ void gate(Rows<T>& rows) {
   }
 }
 
+// Rows of 2 heads of queries and 1 of keys and of values each, at 3 positions again and again, with norms and without.
+template <typename T, bool NORM>
+struct Heads {
+  static constexpr int rows = 6, positions = 3, heads = 2, every = 4;
+  int width, shape[2];
+  std::vector<T> x, norms[2], queries, keys, of_queries, of_keys, of_values, gradient;
+  std::vector<float> cosines, sines;
+  float settings[5];
+
+  explicit Heads(int width) : width(width), shape{rows, every * width}, settings{0.01f, heads, 1, float(width), positions} {
+    std::mt19937 random(2);
+    std::normal_distribution<float> normal(0, 1);
+    auto drawn = [&](std::vector<T>& to, int size) {
+      for (int i = 0; i < size; i++) {
+        to.push_back(T(normal(random)));
+      }
+    };
+    drawn(x, rows * every * width), drawn(norms[0], width), drawn(norms[1], width);
+    drawn(of_queries, rows * heads * width), drawn(of_keys, rows * width), drawn(of_values, rows * width);
+    queries.resize(of_queries.size()), keys.resize(of_keys.size()), gradient.resize(x.size());
+    for (int p = 0; p < positions; p++) {
+      for (int i = 0; i < width; i++) {
+        float angle = (p + 1) * 0.3f * (1 + i % (width / 2));
+        i < width / 2 ? cosines.push_back(std::cos(angle)) : void();
+        sines.push_back(i < width / 2 ? -std::sin(angle) : std::sin(angle));
+      }
+    }
+  }
+
+  void run(int row) {
+    uint3 block{0, uint(row), 0};
+    auto *q = norms[0].data(), *k = norms[1].data();
+    run_heads_forward<T, 1, NORM>(x.data(), shape, cosines.data(), sines.data(), q, k, settings, queries.data(), keys.data(), block);
+    run_heads_backward<T, 1, NORM>(
+        x.data(), shape, cosines.data(), sines.data(), q, k, of_queries.data(), of_keys.data(), of_values.data(), settings,
+        gradient.data(), block);
+  }
+
+  // Of one head of queries or keys: forward, and the gradient by the slope of sum(cotangent y) along each feature.
+  void check(int row, int head) const {
+    int half = width / 2, place = row % positions;
+    const T *in = &x[(row * every + head) * width], *slopes = &gradient[(row * every + head) * width];
+    const T* out = head < heads ? &queries[(row * heads + head) * width] : &keys[row * width];
+    const T* cotangent = head < heads ? &of_queries[(row * heads + head) * width] : &of_keys[row * width];
+    auto weight = [&](int i) { return NORM ? double(float(norms[head < heads ? 0 : 1][i])) : 1.0; };
+    double squares = 0, product = 0;
+    std::vector<double> back(width);
+    for (int i = 0; i < width; i++) {
+      squares += double(float(in[i])) * float(in[i]);
+    }
+    double scale = NORM ? 1 / std::sqrt(squares / width + settings[0]) : 1;
+    double unit = sizeof(T) == 4 ? 1e-5 : 2e-2;
+    for (int i = 0; i < width; i++) {
+      int other = (i + half) % width, pair = i % half;
+      double c = cosines[place * half + pair], own = sines[place * width + i], others = sines[place * width + other];
+      double expected = scale * (c * float(in[i]) * weight(i) + own * float(in[other]) * weight(other));
+      compare("a head", float(out[i]), expected, unit * (1 + std::abs(expected)));
+      back[i] = (c * float(cotangent[i]) + others * float(cotangent[other])) * weight(i);
+      product += back[i] * float(in[i]) / width;
+    }
+    for (int i = 0; i < width; i++) {
+      double expected = scale * (back[i] - (NORM ? scale * scale * product * float(in[i]) : 0));
+      compare("a head's gradient", float(slopes[i]), expected, unit * (1 + std::abs(expected)));
+    }
+  }
+};
+
+template <typename T, bool NORM>
+void heads(int width) {
+  Heads<T, NORM> found(width);
+  for (int row = 0; row < found.rows; row++) {
+    found.run(row);
+    for (int head = 0; head < found.heads + 1; head++) {
+      found.check(row, head);
+    }
+    for (int i = 0; i < width; i++) {
+      compare("a value's gradient", float(found.gradient[(row * 4 + 3) * width + i]), float(found.of_values[row * width + i]), 1e-9);
+    }
+  }
+}
+
 template <typename T>
 void every_kernel(const char* dtype) {
   worst = 0;
@@ -216,6 +297,10 @@ void every_kernel(const char* dtype) {
       gate<T, false>(rows);
       gate<T, true>(rows);
     }
+  }
+  for (int width : {2, 6, 64, 130}) {
+    heads<T, false>(width);
+    heads<T, true>(width);
   }
   printf("%s: the worst error is %.2g of its tolerance\n", dtype, worst);
 }

@@ -127,13 +127,43 @@ def test_families_and_packed_weights(family, packed, monkeypatch):
     same(found, wanted, 1e-5)
 
 
-@pytest.mark.parametrize("family", ["qwen3", "gemma3_text"])
-def test_as_gpus_run_them(family, monkeypatch):
-    losses, found = trained(made(family))
-    monkeypatch.setattr(decoder, "on_cpu", lambda: False)
-    other_losses, other = trained(made(family))
+def as_gpus_do(monkeypatch):
+    """From here on models run as on a GPU."""
+    for module in (decoder, layers, layers.forward):
+        monkeypatch.setattr(module, "on_cpu", lambda: False)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3_text"])
+def test_as_gpus_run_them(family, packed, monkeypatch):
+    monkeypatch.setattr(layers.forward, "MANY_ROWS", 8)
+    losses, found = trained(made(family, packed=packed))
+    as_gpus_do(monkeypatch)
+    other_losses, other = trained(made(family, packed=packed))
     np.testing.assert_allclose(losses, other_losses, rtol=1e-5)
     same(found, other, 1e-5)
+
+
+@pytest.mark.parametrize("case", ADAPTERS)
+def test_prepared_factors_train_the_same(case, monkeypatch):
+    wanted_losses, wanted = trained(made("qwen2", case))
+    as_gpus_do(monkeypatch)
+    model = made("qwen2", case)
+    losses, found = trained(model)
+    assert (model.with_joints().multipliers is None) == (case in ("dora", "directly"))
+    np.testing.assert_allclose(losses, wanted_losses, rtol=1e-5)
+    same(found, wanted, 1e-5)
+
+
+def test_prepared_factors_have_the_dtype_of_activations(monkeypatch):
+    wanted_losses, wanted = trained(made(dtype=mx.bfloat16))
+    as_gpus_do(monkeypatch)
+    model = made(dtype=mx.bfloat16)
+    losses, found = trained(model)
+    assert model.with_joints().multipliers.dtype == mx.bfloat16
+    assert all(item.dtype == mx.float32 for item in found.values())
+    np.testing.assert_allclose(losses, wanted_losses, rtol=1e-3)
+    same(found, wanted, 4e-3)
 
 
 def test_half_precision(monkeypatch):

@@ -150,9 +150,11 @@ def test_checkpoints_give_the_same_gradient(name, packed):
         np.testing.assert_allclose(np.array(again[name]), np.array(expected), rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("many", [1, 1000], ids=["many tokens", "few tokens"])
 @pytest.mark.parametrize("checkpoint", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_gpus_compute_some_again_for_the_same_gradient(name, checkpoint, monkeypatch):
+def test_gpus_compute_some_again_for_the_same_gradient(name, checkpoint, many, monkeypatch):
+    monkeypatch.setattr(decoder, "MANY", many)
     config, parameters = tiny(name)
     ids = mx.array(tokens(2, 12))
 

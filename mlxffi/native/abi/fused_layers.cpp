@@ -3,6 +3,7 @@
 
 #include "gate.h"
 #include "guards.h"
+#include "heads.h"
 #include "kernel_arguments.h"
 #include "lora.h"
 #include "numbers.h"
@@ -42,6 +43,32 @@ const mx::array& factor(const mx::array& array, const mx::array& x, int rows, co
     throw BadArgument(argument, "expected " + wanted + ", got " + described(array));
   }
   return array;
+}
+
+// An array of these axes.
+const mx::array& of_shape(const mx::array& array, const mx::Shape& shape, const char* argument) {
+  if (array.shape() != shape) {
+    throw BadArgument(argument, "expected " + printed(shape) + ", got " + described(array));
+  }
+  return array;
+}
+
+// How many features a head has.
+int head_width(const mx::array& x, mlxffi::HeadCounts counts) {
+  int width = x.ndim() > 0 ? x.shape(-1) / counts.all() : 0;
+  if (x.size() == 0 || width % 2 || width * counts.all() != x.shape(-1)) {
+    throw BadArgument("x", "expected features of " + std::to_string(counts.all()) + " heads, an even number each, got " + described(x));
+  }
+  return width;
+}
+
+mlxffi::HeadTurns turns_of(const mx::array& cosines, const mx::array& sines, int rows, int width) {
+  int positions = cosines.ndim() == 2 ? cosines.shape(0) : 0;
+  if (positions == 0 || rows % positions || cosines.shape(1) != width / 2) {
+    auto wanted = "[positions, " + std::to_string(width / 2) + "], of which there are " + std::to_string(rows) + " or a divisor";
+    throw BadArgument("cosines", "expected " + wanted + ", got " + described(cosines));
+  }
+  return {cosines, of_shape(sines, {positions, 2, width / 2}, "sines")};
 }
 
 } // namespace
@@ -87,6 +114,35 @@ extern "C" int mlxffi_swiglu(mlx_array* res, const mlx_array gate, const mlx_arr
 
 extern "C" int mlxffi_geglu(mlx_array* res, const mlx_array gate, const mlx_array up, const mlx_stream s) {
   return gated(__func__, mlxffi::Gate::gelu_tanh, res, gate, up, s);
+}
+
+extern "C" int mlxffi_heads(
+    mlx_vector_array *res, const mlx_array x, const mlx_array cosines, const mlx_array sines, const mlx_array query_norm,
+    const mlx_array key_norm, int heads, int key_heads, float eps, const mlx_stream s) {
+  return guarded(__func__, [&] {
+    require(res);
+    mlxffi::HeadCounts counts{positive(heads, "heads"), positive(key_heads, "key_heads")};
+    auto input = floating(get(x, "x"), "x");
+    int width = head_width(input, counts), rows = static_cast<int>(input.size() / input.shape(-1));
+    auto turns = turns_of(floating(get(cosines, "cosines"), "cosines"), floating(get(sines, "sines"), "sines"), rows, width);
+    auto of_queries = maybe(query_norm), of_keys = maybe(key_norm);
+    if (of_queries.has_value() != of_keys.has_value()) {
+      throw BadArgument("key_norm", "expected a norm of keys beside one of queries, and none without, got only one");
+    }
+    std::optional<std::pair<mx::array, mx::array>> norms;
+    if (of_queries) {
+      norms.emplace(of_shape(*of_queries, {width}, "query_norm"), of_shape(*of_keys, {width}, "key_norm"));
+    }
+    auto stream = kernel_stream(s);
+    auto found = mlxffi::prepared_heads(mx::reshape(input, {rows, input.shape(-1)}, stream), counts, turns, norms, eps, stream);
+    for (auto& one : found) {
+      auto shape = input.shape();
+      shape.back() = one.shape(1);
+      shape.push_back(width);
+      one = mx::reshape(one, shape, stream);
+    }
+    put(res, found);
+  });
 }
 
 extern "C" int mlxffi_lora_linear(

@@ -75,6 +75,10 @@ FN float magnitude(float x) {
   return fabsf(x);
 }
 
+FN float square_root(float x) {
+  return sqrtf(x);
+}
+
 FN uint misalignment(const void* p) {
   return uint(reinterpret_cast<unsigned long long>(p) & 15);
 }

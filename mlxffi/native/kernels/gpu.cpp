@@ -18,6 +18,7 @@
 #include "gpu_cross_entropy.h"
 #include "gpu_divergence.h"
 #include "gpu_gate.h"
+#include "gpu_heads.h"
 #include "metal_prelude.h"
 
 namespace mlxffi::gpu {
@@ -52,7 +53,7 @@ struct Tuning {
 
 mx::fast::CustomKernelFunction
 compiled(const std::string& name, const Names& inputs, const Names& outputs, const std::string& body) {
-  const std::string shared = std::string(common_source) + cross_entropy_source + divergence_source + gate_source;
+  const std::string shared = std::string(common_source) + cross_entropy_source + divergence_source + gate_source + heads_source;
   const std::string named = "mlxffi_" + name;
   if (language() == Language::cuda) {
     return mx::fast::cuda_kernel(named, inputs, outputs, cuda_prologue + body, cuda_prelude + shared);
@@ -69,13 +70,13 @@ mx::array in_device_memory(const mx::array& input, mx::Stream s) {
   return mx::pad(input, {{0, 8}, {0, 0}}, mx::array(0, input.dtype()), "constant", s);
 }
 
-// What a kernel makes: so many arrays of [n] in float32, then so many like the logits, then so many with half their columns.
-// option is for the kernel's body.
+// What a kernel makes: so many arrays of [n] in float32, then so many like the logits, then some of other widths. option is
+// for the kernel's body.
 struct Call {
   int row_outputs;
   int outputs;
   bool option;
-  int halves = 0;
+  std::vector<int> widths{};
   bool has_settings = true;
 };
 
@@ -170,7 +171,9 @@ Arrays Kernel::operator()(Arrays inputs, Call call, mx::Stream s) const {
   std::vector<mx::Shape> shapes(call.row_outputs, mx::Shape{shape[0]});
   std::vector<mx::Dtype> dtypes(call.row_outputs, mx::float32);
   shapes.resize(call.row_outputs + call.outputs, shape);
-  shapes.resize(shapes.size() + call.halves, {shape[0], shape[1] / 2});
+  for (int width : call.widths) {
+    shapes.push_back({shape[0], width});
+  }
   dtypes.resize(shapes.size(), dtype);
   if (shape[0] == 0) { // vmap over nothing
     Arrays nothing;
@@ -272,12 +275,54 @@ Arrays divergence_backward(
 
 mx::array gate_forward(const mx::array& pairs, bool gelu, mx::Stream s) {
   static const Kernel kernel("gate_forward", {"pairs"}, {"units"}, gate_forward_body, {128, 1, 4});
-  return kernel({pairs}, {0, 0, gelu, 1, false}, s)[0];
+  return kernel({pairs}, {0, 0, gelu, {pairs.shape(1) / 2}, false}, s)[0];
 }
 
 mx::array gate_backward(const mx::array& pairs, const mx::array& cotangents, bool gelu, mx::Stream s) {
   static const Kernel kernel("gate_backward", {"pairs", "cotangents"}, {"gradient"}, gate_backward_body, {128, 1, 4});
-  return kernel({pairs, cotangents}, {0, 1, gelu, 0, false}, s)[0];
+  return kernel({pairs, cotangents}, {0, 1, gelu, {}, false}, s)[0];
+}
+
+namespace {
+
+// The inputs as matrices of their rows, without norms with others in their place, and the settings.
+Arrays of_heads(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s) {
+  auto &x = inputs[0], &cosines = inputs[1];
+  int features = x.shape(1) / counts.all(), positions = cosines.shape(0);
+  Arrays given{x, mx::astype(cosines, mx::float32, s), mx::reshape(mx::astype(inputs[2], mx::float32, s), {positions, features}, s)};
+  for (int norm : {3, 4}) {
+    given.push_back(has_norms ? mx::reshape(mx::astype(inputs[norm], x.dtype(), s), {1, features}, s) : x);
+  }
+  for (size_t i = has_norms ? 5 : 3; i < inputs.size(); i++) {
+    given.push_back(mx::reshape(inputs[i], {x.shape(0), -1}, s));
+  }
+  given.push_back(mx::array({eps, float(counts.heads), float(counts.key_heads), float(features), float(positions)}));
+  return given;
+}
+
+constexpr Tuning heads_tuning{256, 1, 4};
+
+} // namespace
+
+Arrays heads_forward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s) {
+  static const Kernel kernel(
+      "heads_forward",
+      {"x", "cosines", "sines", "query_norm", "key_norm", "settings"},
+      {"queries", "keys"},
+      std::string(heads_head) + heads_forward_body,
+      heads_tuning);
+  int features = inputs[0].shape(1) / counts.all();
+  return kernel(of_heads(inputs, counts, has_norms, eps, s), {0, 0, has_norms, {counts.heads * features, counts.key_heads * features}}, s);
+}
+
+mx::array heads_backward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s) {
+  static const Kernel kernel(
+      "heads_backward",
+      {"x", "cosines", "sines", "query_norm", "key_norm", "of_queries", "of_keys", "of_values", "settings"},
+      {"gradient"},
+      std::string(heads_head) + heads_backward_body,
+      heads_tuning);
+  return kernel(of_heads(inputs, counts, has_norms, eps, s), {0, 1, has_norms}, s)[0];
 }
 
 } // namespace mlxffi::gpu

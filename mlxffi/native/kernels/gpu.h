@@ -1,4 +1,4 @@
-// The fused losses and gated units on a GPU: one kernel a pass, through MLX's cuda_kernel (CUDA) or metal_kernel (Metal).
+// The fused losses, gated units and heads on a GPU: one kernel a pass, through MLX's cuda_kernel (CUDA) or metal_kernel (Metal).
 //
 // Every function builds a lazy node on the stream s, which must be a GPU's. Logits are [n, V] of float32, float16 or
 // bfloat16 with n >= 1 and V >= 1 (the caller answers empty batches); they need not be contiguous. What is kept for
@@ -7,6 +7,7 @@
 #pragma once
 
 #include "composed.h"
+#include "heads.h"
 
 namespace mlxffi::gpu {
 
@@ -43,5 +44,10 @@ Arrays divergence_backward(
 // silu, or gelu by tanh. And the gradient of the pairs, by cotangents [n, V / 2].
 mx::array gate_forward(const mx::array& pairs, bool gelu, mx::Stream s);
 mx::array gate_backward(const mx::array& pairs, const mx::array& cotangents, bool gelu, mx::Stream s);
+
+// {queries, keys}, [n, all their features], of the inputs of heads.cpp; and the gradient of the first of these, by the
+// cotangents behind them.
+Arrays heads_forward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s);
+mx::array heads_backward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s);
 
 } // namespace mlxffi::gpu

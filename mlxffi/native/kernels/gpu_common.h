@@ -27,6 +27,7 @@ struct Team {
   uint index; // of this thread in the team
   uint width; // the team's threads
   uint lane; // of this thread in its warp
+  uint lanes;
   uint warp;
   uint warps; // in this block
   SHARED float* scratch;
@@ -36,6 +37,7 @@ FN Team make_team(uint place, uint block_width, uint part, uint parts, SHARED fl
   Team team;
   team.index = part * block_width + place;
   team.width = parts * block_width;
+  team.lanes = 32;
   team.lane = place % 32;
   team.warp = place / 32;
   team.warps = block_width / 32;

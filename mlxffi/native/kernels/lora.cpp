@@ -43,20 +43,63 @@ void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>&
   parallel_for(count, row_block(count), body);
 }
 
+// On a GPU: x [rows, in], weight, a and b of one dtype, b scaled -> the sum. Products add to what is there already.
+class LowRankSum : public Fused {
+ public:
+  using Fused::Fused;
+
+  const char* name() const override {
+    return "LowRankSum";
+  }
+  bool is_equivalent(const Primitive&) const override {
+    return true;
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {{inputs[0].shape(0), inputs[1].shape(0)}};
+  }
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override;
+
+ protected:
+  bool is_node() const override {
+    return false;
+  }
+  Arrays composed(const Arrays& inputs) const override {
+    auto s = where();
+    auto y = mx::matmul(inputs[0], mx::transpose(inputs[1], s), s);
+    return {mx::addmm(y, mx::matmul(inputs[0], inputs[2], s), inputs[3], 1, 1, s)};
+  }
+};
+
+// x a is what the forward pass has, if that and this are compiled together.
+Arrays LowRankSum::vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) {
+  auto s = where();
+  auto &x = primals[0], &weight = primals[1], &a = primals[2], &b = primals[3], &g = cotangents[0];
+  auto u = mx::matmul(g, mx::transpose(b, s), s);
+  Arrays results;
+  for (int argnum : argnums) {
+    if (argnum == 0) {
+      results.push_back(mx::addmm(mx::matmul(g, weight, s), u, mx::transpose(a, s), 1, 1, s));
+    } else if (argnum == 1) {
+      results.push_back(Fused::vjp(primals, cotangents, {1}, outputs)[0]);
+    } else {
+      results.push_back(argnum == 2 ? mx::matmul(mx::transpose(x, s), u, s) : mx::matmul(mx::transpose(mx::matmul(x, a, s), s), g, s));
+    }
+  }
+  return results;
+}
+
 // The same by single operations. Rows are one axis, so that no gradient of a factor is a sum over a batch; the scale is
-// that of the smaller factor. GPUs add up within a product, with factors of the dtype of x.
+// that of the smaller factor. GPUs have factors of the dtype of x.
 mx::array composed_lora(const mx::array& input, const LinearLayer& layer, mx::Stream s) {
-  bool on_gpu = s.device == mx::Device::gpu;
   auto shape = batch_of(input);
   shape.push_back(layer.weight.shape(0));
   auto x = mx::reshape(input, {-1, input.shape(-1)}, s);
-  auto a = *layer.a, b = mx::multiply(*layer.b, mx::array(layer.scale, layer.b->dtype()), s);
-  if (on_gpu) {
-    a = mx::astype(a, x.dtype(), s);
-    b = mx::astype(b, x.dtype(), s);
+  auto a = *layer.a, b = layer.scale == 1 ? *layer.b : mx::multiply(*layer.b, mx::array(layer.scale, layer.b->dtype()), s);
+  if (s.device == mx::Device::gpu && !layer.scales) {
+    Arrays inputs{x, layer.weight, mx::astype(a, x.dtype(), s), mx::astype(b, x.dtype(), s)};
+    return mx::reshape(Fused::apply(std::make_shared<LowRankSum>(s), inputs)[0], shape, s);
   }
-  auto y = weighted(x, layer, s), low = mlxffi::matmul(x, a, s);
-  auto sum = on_gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
+  auto sum = mx::add(weighted(x, layer, s), mlxffi::matmul(mlxffi::matmul(x, a, s), b, s), s);
   return mx::reshape(mx::astype(sum, x.dtype(), s), shape, s);
 }
 

@@ -77,6 +77,10 @@ FN float magnitude(float x) {
   return fabs(x);
 }
 
+FN float square_root(float x) {
+  return sqrt(x);
+}
+
 // The loads below need the alignment of one element only, so every row counts as aligned.
 template <typename T>
 FN uint misalignment(const device T*) {

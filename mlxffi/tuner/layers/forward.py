@@ -55,7 +55,8 @@ def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
     for adapter in adapters:
         # Factors, which are small, become what activations are, not the other way round; so does the scale.
         down, up = factors(adapter, kind)
-        down, up = down.astype(y.dtype), (scale_of(adapter) * up).astype(y.dtype)
+        scale = scale_of(adapter)
+        down, up = down.astype(y.dtype), (up if scale == 1 else scale * up).astype(y.dtype)
         hidden = _dropped(x, adapter, training) @ down
         if "m" in adapter:
             change = rescaled(y, hidden @ up, gain(dense_weight(node), adapter, kind))
@@ -230,14 +231,23 @@ def packed_product(
     parts = [item for item in packed if item is not None]
 
     # MLX's products of packed weights on GPUs are made for few rows. Unpacked weights are not kept for the gradient:
-    # since they depend on x, compile does not take those of the forward pass for it.
+    # each time, they depend on what they are multiplied by.
+    def unpacked(rows: mx.array) -> mx.array:
+        again = mx.depends(parts, [rows])[: len(parts)]
+        return mx.stop_gradient(mx.dequantize(*again, **options).astype(rows.dtype))
+
+    @mx.custom_function
     def product(x: mx.array) -> mx.array:
-        again = mx.depends(parts, [x])[: len(parts)]
-        found: mx.array = x @ mx.dequantize(*again, **options).astype(x.dtype).swapaxes(-1, -2)
+        found: mx.array = x @ unpacked(x).swapaxes(-1, -2)
         return found
 
-    found: mx.array = mx.checkpoint(product)(x)
-    return found
+    @product.vjp
+    def back(_: mx.array, cotangent: mx.array, __: mx.array) -> mx.array:
+        found: mx.array = cotangent @ unpacked(cotangent)
+        return found
+
+    result: mx.array = product(x)
+    return result
 
 
 def chosen_product(x: mx.array, weight: mx.array, indices: mx.array, sorted_indices: bool) -> mx.array:

@@ -96,6 +96,19 @@ def dims(node: Mapping[str, Any]) -> tuple[int, ...]:
     return (*shape[:-1], shape[-1] * 32 // quantization_of(node).bits)
 
 
+def dtype_of(node: Mapping[str, Any]) -> mx.Dtype:
+    """The dtype of a node's weight as it is when it is not packed.
+
+    Args:
+      node: dense or quantized.
+
+    Returns:
+      A floating point dtype; scales that are bytes stand for bfloat16.
+    """
+    dtype: mx.Dtype = node["scales" if is_quantized(node) else "weight"].dtype
+    return mx.bfloat16 if dtype == mx.uint8 else dtype
+
+
 def dense_weight(node: Node) -> mx.array:
     """A node's weight, unpacked if it is quantized.
 

@@ -68,7 +68,7 @@ def _put_weights(
             yield f"{path}: expected {wanted or 'the name of a parameter'}, got {list(value.shape)}"
             continue
         is_packed = layers.is_quantized(node)
-        same = value.astype(_dtype(node) if is_packed else known[path].dtype)
+        same = value.astype(layers.dtype_of(node) if is_packed else known[path].dtype)
         if is_packed or value.shape != wanted or not mx.array_equal(same, known[path]):
             found[path] = same
 
@@ -92,13 +92,7 @@ def _put_biases(
             yield f"{layer}: expected a layer of the model with {list(bias.shape)} outputs, got another or none"
             continue
         added, own = config.scale_of(layer) * bias.astype(mx.float32), found.get(f"{layer}.bias", node.get("bias"))
-        found[f"{layer}.bias"] = added.astype(_dtype(node)) if own is None else (own + added).astype(own.dtype)
-
-
-def _dtype(node: Node) -> mx.Dtype:
-    """That of a layer's weight, unpacked; scales that are bytes stand for bfloat16."""
-    dtype: mx.Dtype = node["scales" if layers.is_quantized(node) else "weight"].dtype
-    return mx.bfloat16 if dtype == mx.uint8 else dtype
+        found[f"{layer}.bias"] = added.astype(layers.dtype_of(node)) if own is None else (own + added).astype(own.dtype)
 
 
 def _fits(layer: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

@@ -7,7 +7,9 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ... import core as mx
-from ..trees import taken_apart
+from ...core._binding import abi
+from ..layers.again import computed_again
+from ..trees import Tree, taken_apart
 
 
 def checkpointed(function: Callable[..., Any], draws: bool = True) -> Callable[..., Any]:
@@ -27,8 +29,8 @@ def checkpointed(function: Callable[..., Any], draws: bool = True) -> Callable[.
     def called(*args: Any, **kwargs: Any) -> Any:
         key = mx.random.state._next() if draws else None
         arrays, put_back = taken_apart((args, kwargs))
-        # For what a checkpoint takes it computes gradients, which packed weights, tokens and masks do not have.
-        constants = [None if mx.issubdtype(item.dtype, mx.floating) else item for item in arrays]
+        # Of what is computed again it gives gradients, which frozen and packed weights, tokens and masks do not have.
+        constants = [None if _is_followed(item) else item for item in arrays]
 
         def again(given: list[mx.array]) -> Any:
             following = iter(given)
@@ -37,11 +39,28 @@ def checkpointed(function: Callable[..., Any], draws: bool = True) -> Callable[.
             with nullcontext() if key is None else random_numbers_from(key):
                 return function(*args, **kwargs)
 
-        return mx.checkpoint(again)(
-            [item for item, constant in zip(arrays, constants, strict=True) if constant is None]
-        )
+        followed = [item for item, constant in zip(arrays, constants, strict=True) if constant is None]
+        return computed_again(again)(followed) if followed else again([])
 
     return called
+
+
+def drops(node: Tree) -> bool:
+    """Whether an adapter has dropout.
+
+    Args:
+      node: of a layer, or a dictionary of nodes.
+
+    Returns:
+      True where one has.
+    """
+    own = any(adapter["scaling"].dropout for adapter in node.get("adapters", ()))
+    return own or any(drops(item) for item in node.values() if isinstance(item, dict))
+
+
+def _is_followed(item: mx.array) -> bool:
+    """Whether somebody differentiates by an array or by what it was made of."""
+    return bool(mx.issubdtype(item.dtype, mx.floating) and abi.array_is_tracer(item))
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...blocks import DecoderBlock
-from ...fused import geglu, paced, swiglu
+from ...fused import geglu, heads, paced, swiglu
 from ..layers import as_linear, embedding, linear, on_cpu, operand
 from ..trees import Tree, taken_apart
-from .checkpointing import checkpointed
+from .checkpointing import checkpointed, drops
 from .config import SLIDING, DecoderConfig
 from .joined import split
 from .rope import Rope, Turns
@@ -205,9 +205,9 @@ def _block(
     y = _attention(config, layer, node["self_attn"], y, positions, mask, cache, training)
     if not config.gemma:
         x = x + y
-        return x + _mlp(config, node["mlp"], _norm(config, node["post_attention_layernorm"], x), training)
+        return x + _mlp(config, node["mlp"], node["post_attention_layernorm"], x, training)
     x = _clipped_sum(x, _norm(config, node["post_attention_layernorm"], y))
-    y = _mlp(config, node["mlp"], _norm(config, node["pre_feedforward_layernorm"], x), training)
+    y = _mlp(config, node["mlp"], node["pre_feedforward_layernorm"], x, training)
     return _clipped_sum(x, _norm(config, node["post_feedforward_layernorm"], y))
 
 
@@ -265,13 +265,14 @@ def _attention(
     training: bool,
 ) -> mx.array:
     """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
-    rope = _rope(config, layer)
-    found = _projections(node, "qkv_proj", x, training)
-    q, k, v = found if len(found) > 1 else split(found[0], node["qkv_proj"]["widths"], -1)
-    q = _heads(config, node, "q", q)  # [B, H, T, D]
-    k = _heads(config, node, "k", k)  # [B, G, T, D]
-    v = _heads(config, node, "v", v)  # [B, G, T, D]
-    q, k = rope(q, positions), rope(k, positions)
+    if isinstance(positions, Turns) and "qkv_proj" in node:
+        q, k, v = _joined_heads(config, node, linear(node["qkv_proj"], x, training=training), positions)
+    else:
+        rope, found = _rope(config, layer), _projections(node, "qkv_proj", x, training)
+        q, k, v = found if len(found) > 1 else split(found[0], node["qkv_proj"]["widths"], -1)
+        q = rope(_heads(config, node, "q", q), positions)  # [B, H, T, D]
+        k = rope(_heads(config, node, "k", k), positions)  # [B, G, T, D]
+        v = _heads(config, node, "v", v)  # [B, G, T, D]
     if cache is not None:
         k, v = cache.extended(k, v)  # [B, G, K, D]
     y = mx.fast.scaled_dot_product_attention(q, k, v, scale=config.attention_scale, mask=mask)  # [B, H, T, D]
@@ -291,14 +292,22 @@ def _heads(config: DecoderConfig, node: Tree, name: str, y: mx.array) -> mx.arra
     return y.transpose(0, 2, 1, 3)
 
 
+def _joined_heads(config: DecoderConfig, node: Tree, y: mx.array, turns: Turns) -> list[mx.array]:
+    """[B, T, (H + 2 G) D] to [B, H, T, D], [B, G, T, D] and [B, G, T, D]: what `_heads` and rotations make of them."""
+    q_norm, k_norm = (
+        _norm_weight(config, node[name]) if config.query_key_norm else None for name in ("q_norm", "k_norm")
+    )
+    found = heads(y, *turns.tables(), q_norm, k_norm, config.num_heads, config.num_kv_heads, config.norm_eps)
+    return [one.transpose(0, 2, 1, 3) for one in found]
+
+
 def _lean(function: Callable[..., mx.array], node: Tree, *inputs: Any, training: bool) -> mx.array:
     """A function of a layer and inputs, of which GPUs keep nothing else for the gradient: what it makes of them for the
     layer is made again, which costs less there than keeping it.
     """
     if not training or on_cpu():
         return function(node, *inputs, training)
-    draws = any(adapter["scaling"].dropout for adapter in node.get("adapters", ()))
-    found: mx.array = checkpointed(function, draws)(node, *inputs, training)
+    found: mx.array = checkpointed(function, drops(node))(node, *inputs, training)
     return found
 
 
@@ -308,11 +317,27 @@ def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
     return linear(node, y.transpose(0, 2, 1, 3).reshape(batch, length, -1), training=training)
 
 
-def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
-    """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
-    halves = _projections(node, "gate_up_proj", x, training)  # [B, T, intermediate size] of gate and up
-    unit = swiglu if config.activation == "silu" else geglu
+# Tokens of a batch from which on GPUs keep nothing of an MLP but its input, which takes less memory and more time.
+MANY = 8192
+
+
+def _mlp(config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, training: bool) -> mx.array:
+    """[B, T, C] to [B, T, C], of a norm: Shazeer 2020, GLU variants improve transformer."""
+    if x.shape[0] * x.shape[1] >= MANY:
+        return _lean(_whole_mlp, {"mlp": node, "norm": norm}, config, x, training=training)
+    unit, halves = _halves(config, node, norm, x, training)
     return _lean(_gated, node["down_proj"], unit, halves, training=training)
+
+
+def _whole_mlp(nodes: Tree, config: DecoderConfig, x: mx.array, training: bool) -> mx.array:
+    unit, halves = _halves(config, nodes["mlp"], nodes["norm"], x, training)
+    return _gated(nodes["mlp"]["down_proj"], unit, halves, training)
+
+
+def _halves(config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, training: bool) -> Any:
+    """The unit of an MLP, and [B, T, intermediate size] of gate and up."""
+    halves = _projections(node, "gate_up_proj", _norm(config, norm, x), training)
+    return (swiglu if config.activation == "silu" else geglu), halves
 
 
 def _gated(node: Tree, unit: Callable[..., mx.array], halves: list[mx.array], training: bool) -> mx.array:
@@ -325,8 +350,12 @@ def _gated(node: Tree, unit: Callable[..., mx.array], halves: list[mx.array], tr
 
 def _norm(config: DecoderConfig, node: Tree, x: mx.array) -> mx.array:
     """Zhang and Sennrich 2019, RMSNorm, over the last axis."""
-    weight = node["weight"] + 1 if config.gemma else node["weight"]
-    return mx.fast.rms_norm(x, weight, config.norm_eps)
+    return mx.fast.rms_norm(x, _norm_weight(config, node), config.norm_eps)
+
+
+def _norm_weight(config: DecoderConfig, node: Tree) -> mx.array:
+    weight: mx.array = node["weight"]
+    return weight + 1 if config.gemma else weight
 
 
 def _clipped_sum(x: mx.array, y: mx.array) -> mx.array:

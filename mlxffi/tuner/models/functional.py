@@ -15,6 +15,7 @@ from .. import layers, lora
 from ..layers import Node
 from ..trees import Tree, flatten, merged, unflatten
 from .joined import Joints, joints_of
+from .prepared import Multipliers, multipliers_of
 
 Wanted: TypeAlias = "Callable[[str, mx.array], bool] | Iterable[str]"
 
@@ -121,6 +122,7 @@ class FunctionalModel:
         self._keywords = _keywords(forward)
         self._whole: tuple[Tree, Tree] | None = None
         self._joined, self.joints = joined or {}, Joints()
+        self.multipliers: Multipliers | None = None
         self._with_joints: FunctionalModel | None = None
 
     @property
@@ -150,7 +152,7 @@ class FunctionalModel:
         """This model for training steps: beside an adapter, layers of one input are joined where they can be.
 
         Returns:
-          The model itself, or one whose `joints` say in what form it takes trained parameters.
+          The model itself, or one whose `joints` and `multipliers` say in what form it takes trained parameters.
         """
         if self._config is None or self._fused:
             return self
@@ -158,6 +160,8 @@ class FunctionalModel:
             joints = joints_of(self._base, self._trained, self._config, self._joined)
             self._with_joints = copy.copy(self)
             self._with_joints._base, self._with_joints.joints = joints.put_into(self._base), joints
+            adapter = lora.Adapter(self._trained, self._config)
+            self._with_joints.multipliers = multipliers_of(self._with_joints._base, adapter, joints)
         return self._with_joints
 
     def logits(
@@ -227,6 +231,8 @@ class FunctionalModel:
         adapter = lora.Adapter(trained, self._config)
         if self._fused:
             return lora.fuse(self._base, adapter, dequantize=True)
+        if self.multipliers:
+            return self.multipliers.attach(self._base, adapter)
         if self.joints:
             return self.joints.attach(self._base, adapter)
         return lora.attach(self._base, adapter)

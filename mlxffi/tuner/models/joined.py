@@ -193,6 +193,24 @@ class Joints:
             made |= arrays | {f"{joint.path}.{name}": item for name, item in _about(joint, nodes)}
         return merged(base, unflatten(made))
 
+    def multiplier(self, path: str, factor: mx.array, config: LoRAConfig) -> mx.array:
+        """By what a factor is multiplied before a layer multiplies by it.
+
+        Args:
+          path: the factor's.
+          factor: of a joined layer or of another.
+          config: the adapter's.
+
+        Returns:
+          float32, of the factor's shape: 1 for the first of two, the scale for the second, where it has a part's.
+        """
+        layer, _, name = path.rpartition(".")
+        if name == "lora_a":
+            return mx.ones(factor.shape)
+        joint = next((joint for joint in self._found if joint.path == layer), None)
+        there = mx.ones(factor.shape) if joint is None else self._masks[joint.widths, joint.ranks].astype(mx.float32)
+        return config.scale_of(layer) * there
+
     def attach(self, base: Tree, adapter: Adapter) -> Tree:
         """`lora.attach` for an adapter of joined layers.
 

@@ -30,6 +30,15 @@ class Turns(NamedTuple):
     cos: mx.array
     sin: mx.array
 
+    def tables(self) -> tuple[mx.array, mx.array]:
+        """Both without the axes that only broadcasting needs.
+
+        Returns:
+          [positions, features / 2] and [positions, 2, features / 2].
+        """
+        half = self.cos.shape[-1]
+        return self.cos.reshape(-1, half), self.sin.reshape(-1, 2, half)
+
 
 @dataclass(frozen=True)
 class Rope:

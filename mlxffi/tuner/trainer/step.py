@@ -19,6 +19,7 @@ from ..distributed import World
 from ..losses import default_loss, sums_of
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
+from ..models.prepared import preparation_of
 from ..optimizers.base import clip_grad_norm, working_dtype
 from ..trees import Tree, flatten, merged, refilled, tree_map
 from .args import TrainingArgs
@@ -187,11 +188,7 @@ def packing_of(model: Tunable, optimizer: Optimizer, checkpoint: bool = False) -
       How to pack a tree like the model's `trainable()`.
     """
     joints = getattr(_running(model, optimizer, checkpoint), "joints", None)
-    return Packing(model.trainable(), not _is_elementwise(optimizer), joints)
-
-
-def _is_elementwise(optimizer: Optimizer) -> bool:
-    return bool(getattr(optimizer, "elementwise", False))
+    return Packing(model.trainable(), not getattr(optimizer, "elementwise", False), joints)
 
 
 def _running(model: Tunable, optimizer: Optimizer, checkpoint: bool) -> Tunable:
@@ -199,7 +196,7 @@ def _running(model: Tunable, optimizer: Optimizer, checkpoint: bool) -> Tunable:
     checkpointed, which is for memory: with joined layers they take twice as much.
     """
     join = getattr(model, "with_joints", None)
-    found: Tunable = join() if join and _is_elementwise(optimizer) and not checkpoint else model
+    found: Tunable = join() if join and getattr(optimizer, "elementwise", False) and not checkpoint else model
     return found
 
 
@@ -249,19 +246,20 @@ def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingAr
     """
     apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer, args.grad_checkpoint)
     model = _running(model, optimizer, args.grad_checkpoint)
+    prepared = preparation_of(model, packing.pack_joined)
 
     def of_arrays(arrays: Gradients, batch: Batch) -> tuple[mx.array, ...]:
         trained = packing.joined_tree(arrays)
         return _loss(model, loss, trained, batch, training=True, checkpoint=args.grad_checkpoint)
 
     def step(state: State, batch: Batch, due: bool) -> tuple[State, mx.array]:
-        arrays = packing.joined(state.trained)
-        reference = None if state.reference is None else packing.joined_tree(packing.joined(state.reference))
+        arrays = packing.joined(prepared(state.trained))
+        reference = state.reference and packing.joined_tree(packing.joined(prepared(state.reference)))
         batch = _prepared(model, loss, packing.joined_tree(arrays), batch, reference)
         with random_numbers_from(state.random):
             (total, count, *sums), found = mx.value_and_grad(of_arrays)(arrays, batch)
             random = mx.random.state[0]
-        gradients = packing.pack_joined(found)
+        gradients = prepared.gradients(packing.pack_joined(found))
         window = _added(state.window, gradients, mx.where(mx.isfinite(total), count, mx.nan), args)
         state = state._replace(random=random, window=window)
         norm = applied = mx.zeros([])

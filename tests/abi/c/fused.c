@@ -44,6 +44,22 @@ static void test_gated_units(void) {
   drop(gate, up, res);
 }
 
+static void test_heads(void) {
+  mlx_array x = floats("1 2 3 4 5 6"), cosines = floats("1 1: 0"), sines = floats("1 2 1: -1 1"), norm = floats("1 1");
+  mlx_vector_array res = mlx_vector_array_new();
+  OK(mlxffi_heads(&res, x, cosines, sines, none, none, 1, 1, 0, cpu));
+  CHECK_INT(3, mlx_vector_array_size(res));
+  IS_AT(res, 0, "1 2: -2 1");
+  IS_AT(res, 1, "1 2: -4 3");
+  IS_AT(res, 2, "1 2: 5 6");
+  FAILS(mlxffi_heads(&res, x, cosines, sines, norm, none, 1, 1, 0, cpu));
+  CHECK_HAS("`key_norm`: expected a norm of keys", last_error);
+  FAILS(mlxffi_heads(&res, x, cosines, sines, none, none, 2, 1, 0, cpu));
+  CHECK_HAS("`x`: expected features of 4 heads", last_error);
+  drop(x, cosines, sines, norm);
+  drop_vector(res);
+}
+
 static void test_paced(void) {
   mlx_vector_array given = take(2, floats("1 2"), ints("3")), res = mlx_vector_array_new();
   OK(mlxffi_paced(&res, given, 2, cpu));
@@ -213,7 +229,7 @@ static void test_refused(void) {
 
 int main(void) {
   begin();
-  GROUP("values", test_rms_norm, test_rope, test_attention, test_gated_units, test_paced, test_lora_linear, test_decoder_block,
+  GROUP("values", test_rms_norm, test_rope, test_attention, test_gated_units, test_heads, test_paced, test_lora_linear, test_decoder_block,
         test_dtypes);
   GROUP("gradients", test_gradients, test_lora_gradients);
   GROUP("refused", test_refused);

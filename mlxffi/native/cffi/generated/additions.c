@@ -55,6 +55,17 @@ static intptr_t glue_mlxffi_geglu(intptr_t gate, intptr_t up, intptr_t s) {
 }
 #endif
 
+#ifndef MLXFFI_LACKS_mlxffi_heads
+static intptr_t glue_mlxffi_heads(intptr_t x, intptr_t cosines, intptr_t sines, intptr_t query_norm, intptr_t key_norm, int heads, int key_heads, float eps, intptr_t s) {
+  HOLD;
+  mlx_vector_array res = {0};
+  mlx_stream s_handle = glue_stream(s);
+  mlxffi_heads(&res, (mlx_array){(void *)x}, (mlx_array){(void *)cosines}, (mlx_array){(void *)sines}, (mlx_array){(void *)query_norm}, (mlx_array){(void *)key_norm}, heads, key_heads, eps, s_handle);
+  glue_stream_done(s, s_handle);
+  return (intptr_t)res.ctx;
+}
+#endif
+
 #ifndef MLXFFI_LACKS_mlxffi_lora_linear
 static intptr_t glue_mlxffi_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s) {
   HOLD;

@@ -3228,6 +3228,12 @@ static PyObject *abi_geglu(Value *v) {
   return one(res);
 }
 
+static PyObject *abi_heads(Value *v) {
+  mlx_vector_array res = {0};
+  mlxffi_heads(&res, v[0].array, v[1].array, v[2].array, v[3].array, v[4].array, (int)v[5].integer, (int)v[6].integer, (float)v[7].number, v[8].stream);
+  return listed(res);
+}
+
 static PyObject *abi_lora_linear(Value *v) {
   mlx_array res = {0};
   mlxffi_lora_linear(&res, v[0].array, v[1].array, v[2].array, v[3].array, (float)v[4].number, v[5].stream);
@@ -3751,6 +3757,7 @@ const AbiRow abi_rows[] = {
   {{"attention", "aaafbAs", abi_attention}, "queries,keys,values,scale,causal,mask,s"},
   {{"swiglu", "aAs", abi_swiglu}, "gate,up,s"},
   {{"geglu", "aAs", abi_geglu}, "gate,up,s"},
+  {{"heads", "aaaAAiifs", abi_heads}, "x,cosines,sines,query_norm,key_norm,heads,key_heads,eps,s"},
   {{"lora_linear", "aaaafs", abi_lora_linear}, "x,weight,a,b,scale,s"},
   {{"lora_quantized_linear", "aaaAaafIIts", abi_lora_quantized_linear}, "x,w,scales,biases,a,b,scale,group_size,bits,mode,s"},
   {{"paced", "vis", abi_paced}, "arrays,ahead,s"},

@@ -135,6 +135,12 @@ extern "C" int mlxffi_geglu(mlx_array *res, const mlx_array gate, const mlx_arra
   return call.status(real(res, gate, up, s));
 }
 
+extern "C" int mlxffi_heads(mlx_vector_array *res, const mlx_array x, const mlx_array cosines, const mlx_array sines, const mlx_array query_norm, const mlx_array key_norm, int heads, int key_heads, float eps, const mlx_stream s) {
+  static const auto real = trace::find(mlxffi_heads, "mlxffi_heads");
+  trace::Call call("mlxffi_heads", {trace::slot("res", "vector_array", res), trace::handle("x", "array", x.ctx), trace::handle("cosines", "array", cosines.ctx), trace::handle("sines", "array", sines.ctx), trace::handle("query_norm", "array", query_norm.ctx), trace::handle("key_norm", "array", key_norm.ctx), trace::value("heads", heads), trace::value("key_heads", key_heads), trace::value("eps", eps), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, x, cosines, sines, query_norm, key_norm, heads, key_heads, eps, s));
+}
+
 extern "C" int mlxffi_lora_linear(mlx_array *res, const mlx_array x, const mlx_array weight, const mlx_array a, const mlx_array b, float scale, const mlx_stream s) {
   static const auto real = trace::find(mlxffi_lora_linear, "mlxffi_lora_linear");
   trace::Call call("mlxffi_lora_linear", {trace::slot("res", "array", res), trace::handle("x", "array", x.ctx), trace::handle("weight", "array", weight.ctx), trace::handle("a", "array", a.ctx), trace::handle("b", "array", b.ctx), trace::value("scale", scale), trace::handle("s", "stream", s.ctx)});
