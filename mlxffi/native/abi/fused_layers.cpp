@@ -125,7 +125,7 @@ extern "C" int mlxffi_heads(
     auto input = floating(get(x, "x"), "x");
     int width = head_width(input, counts), rows = static_cast<int>(input.size() / input.shape(-1));
     auto turns = turns_of(floating(get(cosines, "cosines"), "cosines"), floating(get(sines, "sines"), "sines"), rows, width);
-    auto of_queries = maybe(query_norm), of_keys = maybe(key_norm);
+    auto of_queries = maybe(query_norm, "query_norm"), of_keys = maybe(key_norm, "key_norm");
     if (of_queries.has_value() != of_keys.has_value()) {
       throw BadArgument("key_norm", "expected a norm of keys beside one of queries, and none without, got only one");
     }
