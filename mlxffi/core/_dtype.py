@@ -38,6 +38,12 @@ class Dtype:
     def __repr__(self) -> str:
         return f"mlx.core.{self.name}"
 
+    def __hash__(self) -> int:
+        return self.number
+
+    def __eq__(self, arg: object, /) -> bool:
+        return self is arg
+
     def __reduce__(self) -> str | tuple[Any, ...]:
         return _pickles.reduced(self, "bool_" if self.name == "bool" else self.name)
 
@@ -85,8 +91,6 @@ class DtypeCategory(enum.Enum):
         return f"DtypeCategory.{self.name}"
 
     __str__ = __repr__
-    # Where enum's is Python.
-    __hash__ = object.__hash__
 
     def __reduce_ex__(self, _: Any) -> Any:
         return _pickles.reduced(self, self.name)
@@ -121,21 +125,13 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
     Returns:
       True if it does.
     """
-    try:
-        return _BELONGS[arg1][arg2]
-    except (KeyError, TypeError):
-        which = "second" if isinstance(arg1, (Dtype, DtypeCategory)) else "first"
-        raise ArgumentError(f"[issubdtype] Received invalid type for {which} input.") from None
-
-
-def _belongs(part: Dtype | DtypeCategory, whole: Dtype | DtypeCategory) -> bool:
-    if isinstance(whole, Dtype):
-        return part is whole
-    return part.kind in whole.kinds if isinstance(part, Dtype) else part.kinds <= whole.kinds
-
-
-_TYPES = (*DTYPES, *DtypeCategory)
-_BELONGS = {part: {whole: _belongs(part, whole) for whole in _TYPES} for part in _TYPES}
+    if type(arg1) is not Dtype and type(arg1) is not DtypeCategory:
+        raise ArgumentError("[issubdtype] Received invalid type for first input.")
+    if type(arg2) is Dtype:
+        return arg1 is arg2
+    if type(arg2) is not DtypeCategory:
+        raise ArgumentError("[issubdtype] Received invalid type for second input.")
+    return arg1.kind in arg2.kinds if type(arg1) is Dtype else arg1.kinds <= arg2.kinds
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
@@ -150,15 +146,15 @@ def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
       True if it is.
     """
     try:
-        found = _OF_KINDS[dtype]
-        if not isinstance(kind, tuple):
+        found = _OF_KINDS[dtype.kind]
+        if type(kind) is str:
             return found[kind]
         # A loop: a generator for any() costs more than all of it.
-        for part in kind:  # noqa: SIM110
-            if found[part]:
+        for part in kind if isinstance(kind, tuple) else (kind,):
+            if part is dtype or (type(part) is not Dtype and found[part]):
                 return True
         return False
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         raise _no_kind(of(dtype), kind) from None
 
 
@@ -169,10 +165,8 @@ def _no_kind(dtype: Dtype, kind: Any) -> ArgumentError:
     return ArgumentError("[isdtype] `kind` must be a dtype, a string, or a tuple of dtypes and strings.")
 
 
-_OF_KINDS: dict[Dtype, dict[Any, bool]] = {
-    dtype: {kind: dtype.kind in kinds for kind, kinds in _KINDS.items()} | {other: other is dtype for other in DTYPES}
-    for dtype in DTYPES
-}
+# Which of these a dtype is, by its kind.
+_OF_KINDS = {one: {name: one in kinds for name, kinds in _KINDS.items()} for one in "biufc"}
 
 
 # --- promotion ---
@@ -197,7 +191,7 @@ def _mixed_sign(size: int, signed: Dtype) -> Dtype:
     return {1: int16, 2: int32, 4: int64}.get(size, float32)
 
 
-_PROMOTED = {a: {b: _promoted(a, b) for b in DTYPES} for a in DTYPES}
+_PROMOTED = tuple(tuple(_promoted(a, b) for b in DTYPES) for a in DTYPES)
 
 
 def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
@@ -217,8 +211,9 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     found = bool_
     try:
         for value in arrays_and_dtypes:
-            found = _PROMOTED[found][value if type(value) is Dtype else value.dtype]  # type: ignore[union-attr]
-    except (AttributeError, KeyError, TypeError):
+            dtype = value if type(value) is Dtype else value.dtype  # type: ignore[union-attr]
+            found = _PROMOTED[found.number][dtype.number]
+    except AttributeError:
         raise ArgumentError(f"[result_type] expected arrays and Dtypes, got {type(value).__name__}") from None
     return found
 
@@ -234,8 +229,9 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
       True if it does.
     """
     try:
-        return _CASTS[from_ if type(from_) is Dtype else from_.dtype][to]  # type: ignore[union-attr]
-    except (AttributeError, KeyError, TypeError):
+        dtype = from_ if type(from_) is Dtype else from_.dtype  # type: ignore[union-attr]
+        return _CASTS[dtype.number][to.number]
+    except AttributeError:
         of(to, "to")
         raise ArgumentError(f"[can_cast] expected an array or a Dtype, got {type(from_).__name__}") from None
 
@@ -243,10 +239,10 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
 def _casts(a: Dtype, b: Dtype) -> bool:
     if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
         return b.kind in "fc" or b.size > a.size
-    return _PROMOTED[a][b] is b
+    return _PROMOTED[a.number][b.number] is b
 
 
-_CASTS = {a: {b: _casts(a, b) for b in DTYPES} for a in DTYPES}
+_CASTS = tuple(tuple(_casts(a, b) for b in DTYPES) for a in DTYPES)
 
 
 # --- limits ---

@@ -20,6 +20,7 @@ from . import calls
 
 # How many calls are counted, after as many that are not.
 TIMES = 100
+LIMITS = (1.05, 1.1, 1.25)
 # Callgrind starts to count at one of them, and writes the sum at the other.
 MARKS = """#include <valgrind/callgrind.h>
 void begin(void) { CALLGRIND_ZERO_STATS; }
@@ -36,11 +37,8 @@ def main(other: str = str(HERE), part: str = "") -> None:
     for call, ratio in sorted(ratios.items(), key=lambda row: -row[1]):
         print(f"{ratio:6.2f} {before[call]:9.0f} -> {now[call]:9.0f}  {call}")
     mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
-    print(f"{len(ratios)} calls, geometric mean {mean:.3f},", *(f"above {limit}: {above(ratios, limit)}" for limit in (1.05, 1.1, 1.25)))
-
-
-def above(ratios: dict[str, float], limit: float) -> int:
-    return sum(ratio > limit for ratio in ratios.values())
+    above = (f"above {limit}: {sum(ratio > limit for ratio in ratios.values())}" for limit in LIMITS)
+    print(f"{len(ratios)} calls, geometric mean {mean:.3f},", *above)
 
 
 def counted(tree: Path, part: str) -> dict[str, float]:
@@ -51,7 +49,8 @@ def counted(tree: Path, part: str) -> dict[str, float]:
         command = ["valgrind", "-q", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={folder}/sum"]
         command += [sys.executable, "-m", "benchmarks.instructions", part]
         places = f"{tree}{os.pathsep}{HERE / 'scripts'}"
-        done = subprocess.run(command, stdout=subprocess.PIPE, cwd=folder, env={**os.environ, "PYTHONPATH": places}, check=True)
+        environment = {**os.environ, "PYTHONPATH": places}
+        done = subprocess.run(command, stdout=subprocess.PIPE, cwd=folder, env=environment, check=True)
         names = json.loads(done.stdout)
         sums = [total(Path(folder) / f"sum.{number + 1}-01") for number in range(len(names))]
     return {call: (count - sums[1]) / TIMES for call, count in zip(names, sums, strict=True) if call not in EMPTY}

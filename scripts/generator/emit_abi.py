@@ -84,7 +84,8 @@ GIVE |= {kind: f"new_handle('{letter}', {{v}}.ctx)" for kind, letter in HANDLES.
 EMPTY_IS_ERROR = {kind for kind, give in GIVE.items() if not give.startswith(("Py", "device_type"))}
 
 PYTHON = {
-    "a": "ArrayOwner", "A": "ArrayOwner | None", "l": "Any", "v": "Sequence[ArrayOwner]", "s": "StreamOrDevice", "w": "Stream",
+    "a": "ArrayOwner", "A": "ArrayOwner | None", "l": "Any", "v": "Sequence[ArrayOwner]", "s": "StreamOrDevice",
+    "w": "Stream",
     "n": "Sequence[int]",
     "N": "int | Sequence[int]", "q": "Sequence[int]", "i": "int", "u": "int", "b": "bool", "f": "float", "t": "str",
     "y": "str | None", "d": "Dtype", "T": "DeviceType", "I": "int | None", "F": "float | None", "B": "bool | None",

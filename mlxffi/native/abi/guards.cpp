@@ -269,15 +269,15 @@ void forget_lost_tasks() {
 
 mx::Device existing(mx::Device device, const char* argument) {
   int count = mx::device_count(device.type);
+  if (device.index >= 0 && device.index < count) {
+    return device;
+  }
   std::string text = "expected a device that this process has, got " + printed(device) + " of " + std::to_string(count);
   if (!count) {
     throw BadArgument(argument, text);
   }
   // The kind of error that MLX has for an index.
-  if (device.index < 0 || device.index >= count) {
-    throw std::out_of_range("argument `" + std::string(argument) + "`: " + text);
-  }
-  return device;
+  throw std::out_of_range("argument `" + std::string(argument) + "`: " + text);
 }
 
 mx::ThreadLocalStream existing(mx::ThreadLocalStream stream, const char* argument) {
