@@ -10,6 +10,7 @@ from ._dtype import Dtype
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypeAlias
 
     from ._array import array
@@ -91,3 +92,11 @@ def _holds(dtype: Dtype, value: int) -> bool:
         return True
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if dtype.kind == "i" else (0, 2**bits)
     return bool(low <= value < high)
+
+
+def required(fun: Any, function: str, name: str = "fun") -> Callable[..., Any]:
+    """What a function got for a parameter, which must be callable."""
+    if not callable(fun):
+        raise TypeError(f"{function}(): {name}: expected a callable, got {type(fun).__name__}")
+    found: Callable[..., Any] = fun
+    return found

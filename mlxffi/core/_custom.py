@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from .._errors import ArgumentError
 from . import _trees
+from ._arguments import required
 from ._array import array
 from ._binding import abi, native
-from ._transforms import Transformed, required
+from ._transforms import Transformed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

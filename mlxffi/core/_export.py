@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from .._errors import ArgumentError, OperationError
 from .._files import path_of
 from . import _trees
+from ._arguments import required
 from ._array import array
 from ._binding import abi, native
 from ._dtype import DTYPES
-from ._transforms import required
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

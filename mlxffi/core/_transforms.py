@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence, Set
 
 from .._errors import ArgumentError, RangeError
 from . import _trees
+from ._arguments import required
 from ._array import array
 from ._binding import native, signature
 
@@ -62,14 +63,6 @@ class Transformed:
 
     def __repr__(self) -> str:
         return f"<{self._name} of {self._fun!r}>"
-
-
-def required(fun: Any, function: str, name: str = "fun") -> Callable[..., Any]:
-    """What a function got for a parameter, which must be callable."""
-    if not callable(fun):
-        raise TypeError(f"{function}(): {name}: expected a callable, got {type(fun).__name__}")
-    found: Callable[..., Any] = fun
-    return found
 
 
 # --- vjp and jvp ---
