@@ -41,6 +41,9 @@ const Table& byte_scales(Mode mode) {
   return mode == Mode::Nvfp4 ? floats : exponents;
 }
 
+// Rows whose scales and biases are widened at once, while those of as many more are fetched.
+constexpr int64_t widened_rows = 16, cache_line = 64;
+
 // What a thread needs while it unpacks; kept, since fresh memory would cost more than what is done with it.
 struct Scratch {
   std::vector<char> numbers, scale_rows, bias_rows;
@@ -154,8 +157,6 @@ const WordKernels* PackedMatrices::words() const {
 }
 
 void PackedMatrices::dots_of_words(const WordKernels& kernels, int64_t first, int64_t count, RowBlock x, float* out, int64_t out_stride) const {
-  auto packed = groups_at(first, 0, count * groups_);
-  packed.groups = groups_;
   int64_t size = columns() / kernels.block * kernels.split_block;
   thread_local AlignedFloats memory;
   auto split = memory.get(most_word_rows * size);
@@ -165,10 +166,25 @@ void PackedMatrices::dots_of_words(const WordKernels& kernels, int64_t first, in
     for (int64_t j = 0; j < rows.count; j++) {
       fit &= kernels.split(static_cast<const float*>(rows.data) + j * x.stride, columns(), split + j * size);
     }
-    if (fit) {
-      kernels.dots({split, size, rows.count}, packed, count, out, out_stride);
-    } else {
+    if (!fit) {
       dots_of_floats(first, count, rows, out, out_stride);
+      continue;
+    }
+    in_parts(count, widened_rows, [&](Range part) {
+      fetch_groups(first + part.end, widened_rows);
+      auto packed = groups_at(first + part.begin, 0, part.size() * groups_);
+      packed.groups = groups_;
+      kernels.dots({split, size, rows.count}, packed, part.size(), out + part.begin, out_stride);
+    });
+  }
+}
+
+void PackedMatrices::fetch_groups(int64_t first, int64_t count) const {
+  auto& kept = scratch();
+  for (auto* rows : {&scales_, &*biases_}) {
+    auto from = static_cast<const char*>(rows->row(first < numbers_.count() ? first : 0, kept.scale_rows));
+    for (int64_t i = 0; i < static_cast<int64_t>(count * groups_ * mx::size_of(dtype_)); i += cache_line) {
+      __builtin_prefetch(from + i);
     }
   }
 }

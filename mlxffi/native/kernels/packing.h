@@ -67,6 +67,8 @@ class PackedMatrices {
   // Whether rows are multiplied by the words that hold codes: the kernels, NULL where they are not.
   const WordKernels* words() const;
   void dots_of_words(const WordKernels& kernels, int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
+  // Asks for the scales and biases of rows that come next.
+  void fetch_groups(int64_t row, int64_t count) const;
   void dots_of_floats(int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
 
   Packing packing_;
