@@ -88,7 +88,7 @@ def memory_time(size: int, times: int) -> float:
         ][0]
 
 
-def main(*rows: str) -> None:
+def tabulate(works_of: Callable[[int, bool], dict[str, dict[str, Work]]], halves: tuple[bool, ...], *rows: str) -> None:
     """Print microseconds by the clock / of all threads, and how many times ours the others take by the clock."""
     print(
         f"{described()}; medians of {ROUNDS} in turns, of a library that takes long of those within {MOST_SECONDS} s, "
@@ -96,19 +96,23 @@ def main(*rows: str) -> None:
     )
     print("us by the clock / of all threads; in brackets the clock as a multiple of mlxffi's")
     for label, (size, times) in SIZES.items():
-        for half in (False, True):
+        for half in halves:
             copying = memory_time(size, times) * 1e6
             print(f"--- {label} {'bfloat16' if half else 'float32'}; copying float32 on all cores: {copying:.0f} us")
-            for name, row in works(size, half).items():
-                if rows and name not in rows:
-                    continue
-                found = measured(contestants(row, size, half), times)
-                ours = found.get("mlxffi", (float("nan"),))[0]
-                parts = [
-                    f"{who} {wall * 1e6:.1f} / {cpu * 1e6:.1f} ({wall / ours:.2f})"
-                    for who, (wall, cpu) in found.items()
-                ]
-                print(f"{name:24}" + "   ".join(parts), flush=True)
+            for name, row in works_of(size, half).items():
+                if not rows or name in rows:
+                    _print_row(name, measured(contestants(row, size, half), times))
+
+
+def _print_row(name: str, found: dict[str, tuple[float, float]]) -> None:
+    ours = found.get("mlxffi", (float("nan"),))[0]
+    parts = (f"{who} {wall * 1e6:.1f} / {cpu * 1e6:.1f} ({wall / ours:.2f})" for who, (wall, cpu) in found.items())
+    print(f"{name:24}" + "   ".join(parts), flush=True)
+
+
+def main(*rows: str) -> None:
+    """Print the rows of float32 and bfloat16."""
+    tabulate(works, (False, True), *rows)
 
 
 if __name__ == "__main__":

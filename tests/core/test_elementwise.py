@@ -55,8 +55,8 @@ NUMPY_LACKS = {
 }
 FUNCTIONS = [
     "exp", "expm1", "sigmoid", "sinh", "cosh", "tanh", "log", "log2", "log10", "log1p", "arcsinh", "arccosh", "arctanh",
-    "sin", "cos", "tan", "arctan", "arcsin", "arccos", "erf", "erfinv", "sqrt", "rsqrt", "square", "abs", "negative", "floor",
-    "ceil", "round", "sign",
+    "sin", "cos", "tan", "arctan", "arcsin", "arccos", "erf", "erfinv", "sqrt", "rsqrt", "square", "abs", "negative",
+    "floor", "ceil", "round", "sign",
 ]  # fmt: skip
 OF_TWO = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "arctan2", "logaddexp"]
 COMPARISONS = ["equal", "not_equal", "greater", "greater_equal", "less", "less_equal"]

@@ -115,6 +115,16 @@ def images(module: Any, x: Any) -> Any:
     return x.reshape(1, 16, edge, edge) if is_torch(module) else x.reshape(1, edge, edge, 16)
 
 
+@functools.lru_cache(2)
+def of_type(module: Any, dtype: str, *shape: int) -> Any:
+    """Positive numbers that every type but bool holds."""
+    numbers = made(module, np.random.default_rng(6).integers(1, 100, shape).astype(np.float32))
+    found = cast(numbers, getattr(module, dtype))
+    if module is not np and not is_torch(module):
+        module.eval(found)
+    return found
+
+
 @functools.lru_cache(4)
 def filters(module: Any, *window: int) -> Any:
     """Of 16 channels, for as many."""
@@ -155,22 +165,7 @@ def numpy_softmax(x: Any) -> Any:
 HELPERS = {
     function.__name__: function
     for function in (
-        *(
-            indices,
-            ints,
-            bools,
-            complexes,
-            matrices,
-            sorted_row,
-            size,
-            along,
-            cast,
-            square,
-            threes,
-            signal,
-            images,
-            filters,
-        ),
-        *(put_along, added, with_slice, numpy_softmax),
+        *(indices, ints, bools, complexes, matrices, sorted_row, filters, of_type),
+        *(size, along, cast, square, threes, signal, images, put_along, added, with_slice, numpy_softmax),
     )
 } | {"rng": np.random.default_rng(0)}

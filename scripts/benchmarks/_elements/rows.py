@@ -6,6 +6,7 @@ out.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ less equal
 """
 OF_BOOLS = "logical_and logical_or logical_xor"
 FOLDED = "sum mean max min prod var std argmax argmin"
+TYPES = "bool_ uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 complex64"
 TORCH_NAMES = {
     "degrees": "rad2deg",
     "radians": "deg2rad",
@@ -285,6 +287,19 @@ def _row(line: str) -> tuple[str, dict[str, Work]]:
     others += ["="] * (len(LIBRARIES) - 1 - len(others))
     expressions = zip(LIBRARIES, [mlx, *(mlx if other == "=" else other for other in others)], strict=True)
     return name, {library: _work(expression) for library, expression in expressions if expression != "-"}
+
+
+def _cast(source: str, target: str) -> str:
+    source_of_torch, target_of_torch = (name.removesuffix("_") for name in (source, target))
+    theirs = f"cast(of_type(m, '{source_of_torch}', *x.shape), m.{target_of_torch})"
+    return f"{source} to {target}; cast(of_type(m, '{source}', *x.shape), m.{target}); = ; {theirs}"
+
+
+def casts(size: int, half: bool) -> dict[str, dict[str, Work]]:
+    """The conversions of each type to each other."""
+    del size, half
+    pairs = itertools.permutations(TYPES.split(), 2)
+    return dict(_row(_cast(source, target)) for source, target in pairs)
 
 
 def works(size: int, half: bool) -> dict[str, dict[str, Work]]:
