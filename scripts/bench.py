@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run a benchmark: what is compared runs in one process tree, in turns, and medians and ratios are printed.
 
-usage: python scripts/bench.py NAME [ROW ...]     (names: the modules in scripts/benchmarks; rows of `elementwise`, `casts`)
+usage: python scripts/bench.py NAME [ROW ...]     (names: the modules in scripts/benchmarks; rows of `elementwise`)
 """
 
 from __future__ import annotations
