@@ -5,6 +5,7 @@ import threading
 import mlx.core as theirs
 import numpy as np
 import pytest
+from helpers import computed, computed_by_any_number_of_threads
 
 import mlxffi.core as ours
 
@@ -126,3 +127,44 @@ def test_other_seeds_are_refused(seed):
 def test_a_permutation_along_no_axis_is_told(x, axis):
     with pytest.raises(IndexError, match=rf"\[permutation\] axis: expected an axis .* {x.ndim} axes, got {axis}"):
         ours.random.permutation(x, axis)
+
+
+SHAPES = [(), (1,), (2,), (7,), (16,), (33, 17), (70_001,), (3, 2**17)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bits_are_those_of_mlx(shape, dtype):
+    found, wanted = (
+        np.array(mx.random.uniform(shape=shape, key=mx.random.key(5), dtype=getattr(mx, dtype)).astype(mx.float32))
+        for mx in (ours, theirs)
+    )
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("count", [1, 2, 1001])
+def test_bits_of_many_keys_are_those_of_mlx(count):
+    for shape in ((), (3,), (4, 5)):
+        found, wanted = (
+            np.array(
+                mx.vmap(lambda key, shape=shape, mx=mx: mx.random.randint(0, 1000, shape, key=key))(
+                    mx.random.split(mx.random.key(3), count)
+                )
+            )
+            for mx in (ours, theirs)
+        )
+        np.testing.assert_array_equal(found, wanted)
+
+
+PROGRAM = """
+import numpy as np
+from mlxffi import core as mx
+for size in (5, 1001, 300_001):
+    print(np.array(mx.random.uniform(shape=(size,), key=mx.random.key(1))).astype(float).tobytes().hex())
+"""
+
+
+def test_every_instruction_set_and_number_of_threads_draws_the_same():
+    expected = computed_by_any_number_of_threads(PROGRAM)
+    for one, other in zip(computed(PROGRAM, MLXFFI_SIMD="baseline"), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
