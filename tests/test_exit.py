@@ -201,6 +201,8 @@ EVALUATIONS = {
     "detach": "lazy.detach()",
     "str": "str(lazy)",
     "numpy": "import numpy; numpy.array(lazy)",
+    "saving what is computed": "m.io.save('never.npy', x)",
+    "saving what is computed under a name": "m.io.save_safetensors('never.safetensors', dict(x=x))",
     "a gradient": "m.eval(*m.value_and_grad(square)(x)[1])",
     "a compiled function": "m.eval(*m.compile(square)([x]))",
 }

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <fstream>
 
+#include "evaluation.h"
+#include "process.h"
+
 namespace mlxc {
 
 namespace {
@@ -50,6 +53,11 @@ mx::array read_npy(const std::string& file, mx::StreamOrDevice s) {
     start.resize(stream.gcount());
     return start;
   });
+}
+
+const mx::array& to_write(const mx::array& array) {
+  require_streams();
+  return computed(array);
 }
 
 } // namespace mlxc

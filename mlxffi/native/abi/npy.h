@@ -10,4 +10,7 @@ namespace mlxc {
 mx::array read_npy(const std::shared_ptr<mx::io::Reader>& source, mx::StreamOrDevice s);
 mx::array read_npy(const std::string& file, mx::StreamOrDevice s);
 
+// The same array, evaluated. MLX writes a copy that it computes: throws where nothing can be.
+const mx::array& to_write(const mx::array& array);
+
 } // namespace mlxc

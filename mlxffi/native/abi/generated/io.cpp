@@ -25,11 +25,11 @@ extern "C" int mlx_load_safetensors(mlx_map_string_to_array *res_0, mlx_map_stri
 }
 
 extern "C" int mlx_save_writer(mlx_io_writer out_stream, const mlx_array a) {
-  return guarded(__func__, [&] { evaluating([&] { mx::save(get(out_stream, "out_stream"), computed(get(a, "a"))); }); });
+  return guarded(__func__, [&] { evaluating([&] { mx::save(get(out_stream, "out_stream"), to_write(get(a, "a"))); }); });
 }
 
 extern "C" int mlx_save(const char *file, const mlx_array a) {
-  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return mx::save(text(file, "file"), computed(get(a, "a"))); }); });
+  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return mx::save(text(file, "file"), to_write(get(a, "a"))); }); });
 }
 
 extern "C" int mlx_save_gguf(const char *file, mlx_io_gguf gguf) {

@@ -2,6 +2,7 @@
 
 #include "evaluation.h"
 #include "header.h"
+#include "process.h"
 #include "safetensors.h"
 
 namespace mlxc {
@@ -66,6 +67,8 @@ bool has_float64(const ArrayMap& arrays) {
 } // namespace
 
 void write_safetensors(const Target& target, const ArrayMap& arrays, const StringMap& metadata) {
+  // MLX computes copies of what it writes.
+  require_streams();
   Arrays values;
   for (auto& [name, array] : arrays) {
     values.push_back(array);
