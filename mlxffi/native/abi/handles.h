@@ -16,7 +16,7 @@
 #include "error.h"
 #include "mlx/graph_utils.h"
 #include "mlx/mlx.h"
-#include "pool.h"
+#include "object_pool.h"
 #include "scheduling.h"
 
 namespace mx = mlx::core;

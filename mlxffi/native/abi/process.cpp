@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#include "pool.h"
+#include "object_pool.h"
 
 namespace mlxc {
 
