@@ -131,7 +131,7 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
         return arg1 is arg2
     if type(arg2) is not DtypeCategory:
         raise ArgumentError("[issubdtype] Received invalid type for second input.")
-    return arg1.kind in arg2.kinds if type(arg1) is Dtype else arg1.kinds <= arg2.kinds
+    return arg1.kind in arg2.kinds if isinstance(arg1, Dtype) else arg1.kinds <= arg2.kinds
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
@@ -166,7 +166,9 @@ def _no_kind(dtype: Dtype, kind: Any) -> ArgumentError:
 
 
 # Which of these a dtype is, by its kind.
-_OF_KINDS = {one: {name: one in kinds for name, kinds in _KINDS.items()} for one in "biufc"}
+_OF_KINDS: dict[str, dict[Any, bool]] = {
+    one: {name: one in kinds for name, kinds in _KINDS.items()} for one in "biufc"
+}
 
 
 # --- promotion ---
@@ -289,7 +291,7 @@ class finfo(_Limits):
     min: float
     smallest_normal: float
 
-    @functools.cache
+    @functools.cache  # type: ignore[misc]
     def __new__(cls, arg: Dtype, /) -> Any:
         if of(arg, "arg").kind not in "fc":
             raise ArgumentError(f"[finfo] dtype {arg.name} is not inexact.")
@@ -320,7 +322,7 @@ class iinfo(_Limits):
     max: int
     min: int
 
-    @functools.cache
+    @functools.cache  # type: ignore[misc]
     def __new__(cls, arg: Dtype, /) -> Any:
         if of(arg, "arg").kind not in "iu":
             raise ArgumentError(f"[iinfo] Only integer types supported but {arg.name} was provided")

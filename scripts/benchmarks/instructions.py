@@ -16,6 +16,8 @@ import tempfile
 from ctypes import CDLL
 from pathlib import Path
 
+from mlxffi import core
+
 from . import calls
 
 # How many calls are counted, after as many that are not.
@@ -77,7 +79,7 @@ def run(part: str) -> None:
             marks[-1]()
         return 0
 
-    space = {**calls.namespace(calls.core), "clock": clock}
+    space = {**calls.namespace(core), "clock": clock}
     made = []
     for call in [*EMPTY, *(call for call in calls.all_calls() if re.search(part, call))]:
         timer = calls.timer(call, space)
