@@ -65,9 +65,9 @@ INEXACT |= {
 }  # fmt: skip
 # Our kernels: functions to half a unit in the last place, halves rounded once, float32 numbers added in another order.
 ARCS = "acos acosh arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh"
-FUNCTIONS = "cos cosh erf exp expm1 log log10 log1p log2 pow power rsqrt sigmoid sin sinh sqrt sum tan tanh"
+FUNCTIONS = "cos cosh erf erfinv exp expm1 log log10 log1p log2 pow power rsqrt sigmoid sin sinh sqrt sum tan tanh"
 INEXACT |= {*ARCS.split(), *FUNCTIONS.split(), "hanning", "fast.gated_delta_update"}
-INEXACT |= {"random.laplace", "random.truncated_normal"}
+INEXACT |= {f"random.{name}" for name in ("laplace", "multivariate_normal", "normal", "truncated_normal")}
 
 # --- fft ---
 
