@@ -46,6 +46,8 @@ SUITES = {
         "mlx-audio==0.6.2", "mlx_audio", needs=("pytest-asyncio",),
         options=("--continue-on-collection-errors", "-k", "not GenerateICL and not test_eoi_token_embedding_override"),
     ),
+    "mlx_lm_lora": Suite("mlx-lm-lora==5.10.2", "tests", from_source=True),
+    "mhc_mlx": Suite("mhc-mlx==0.6.3", "tests", from_source=True),
     "einops": Suite("einops==0.8.2", "einops/tests"),
     "mlx3d": Suite("mlx3d==0.3.2", "tests", from_source=True),
     "mlx_embeddings": Suite("mlx-embeddings==0.1.0", "mlx_embeddings/tests", from_source=True, needs=("psutil",)),
@@ -90,13 +92,11 @@ class Place:
                 archive.extractall(self.folder, wanted)
         return self.folder / name, suite.tests
 
-    def outcomes(self, name: str, library: str) -> dict[str, str]:
+    def outcomes(self, name: str, library: str, there: Path, tests: str) -> dict[str, str]:
         """Run a suite under a library: what became of each test."""
-        suite = SUITES[name]
-        there, tests = self.tests_of(suite)
         report = self.folder / f"{name}.{library}.xml"
         how = ["-m", "pytest"] if library == "mlx" else ["-m", "mlxffi", "run", "-m", "pytest"]
-        options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", *suite.options]
+        options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", *SUITES[name].options]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "EINOPS_TEST_BACKENDS": "numpy,mlx"}
         with (self.folder / f"{name}.{library}.log").open("w") as log:
             subprocess.run(
@@ -119,8 +119,9 @@ def main() -> None:
     options = parser.parse_args()
     place, differ = Place(options.folder), 0
     for name in options.names or SUITES:
-        theirs, ours = place.outcomes(name, "mlx"), place.outcomes(name, "mlxffi")
-        print(name, "mlx", dict(Counter(theirs.values())), "mlxffi", dict(Counter(ours.values())))
+        found = place.tests_of(SUITES[name])
+        theirs, ours = (place.outcomes(name, library, *found) for library in ("mlx", "mlxffi"))
+        print(name, "mlx", dict(Counter(theirs.values())), "mlxffi", dict(Counter(ours.values())), flush=True)
         if "passed" not in theirs.values():
             sys.exit(f"{name}: no test passed under mlx.core, so nothing was compared; see its log in the folder")
         for test in sorted(theirs.keys() | ours.keys()):
