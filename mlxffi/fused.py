@@ -235,9 +235,9 @@ def heads(
     if plain_mlxc:
         found = _plain_heads(stream, rows, turns, norms, (count, key_count), eps)
     else:
-        given = rows, *turns, *norms
+        (cos, sin), (of_q, of_k) = map(handle_of, turns), map(handle_of, norms)
         options = count, key_count, eps, stream_of(stream)
-        found = take_arrays(graph.glue_mlxffi_heads(*map(handle_of, given), *options))
+        found = take_arrays(graph.glue_mlxffi_heads(handle_of(rows), cos, sin, of_q, of_k, *options))
     return [as_kind(kind_of(x), one) for one in found]
 
 

@@ -43,18 +43,25 @@ def worst(rng: Any, dtype: str, layout: tuple[int, ...], normed: bool) -> tuple[
     cotangents = [rounded(rng.normal(size=shape), dtype) for shape in shapes]
 
     def run() -> list[Array]:
-        turns = Array(cosines), Array(sines)
-        function = lambda v: fused.heads(v[0], *turns, given[0][0], given[1][0], count, key_count, EPS)  # noqa: E731
-        outputs, gradients = mlxffi.vjp(function, [x], [cotangent for cotangent, _ in cotangents])
+        cos, sin = Array(cosines), Array(sines)
+
+        def function(v: list[Array]) -> list[Array]:
+            q_norm, k_norm = v[1:] or (None, None)
+            return fused.heads(v[0], cos, sin, q_norm, k_norm, count, key_count, EPS)
+
+        weights = [weight for weight, _ in given if weight is not None]
+        outputs, gradients = mlxffi.vjp(function, [x, *weights], [cotangent for cotangent, _ in cotangents])
         return [*outputs, *gradients]
 
     angles_of = np.tile(angles, (rows // positions, 1))
     parts = np.split(numbers.reshape(rows, -1, width), [count, count + key_count], 1)
-    q, of_q = _turned(parts[0], given[0][1], angles_of, cotangents[0][1])
-    k, of_k = _turned(parts[1], given[1][1], angles_of, cotangents[1][1])
+    q, of_q, of_q_norm = _turned(parts[0], given[0][1], angles_of, cotangents[0][1])
+    k, of_k, of_k_norm = _turned(parts[1], given[1][1], angles_of, cotangents[1][1])
     right = [q, k, parts[2], np.concatenate([of_q, of_k, cotangents[2][1]], 1).reshape(rows, -1)]
     found, again = run(), run()
-    names = ("q", "k", "v", "gradient")
+    names = ["q", "k", "v", "gradient"]
+    if normed:
+        right, names = [*right, of_q_norm, of_k_norm], [*names, "q norm", "k norm"]
     errors = {name: apart(one, wanted) for name, one, wanted in zip(names, found, right, strict=True)}
     return errors, all(np.array_equal(_bits(a), _bits(b)) for a, b in zip(found, again, strict=True))
 
@@ -63,13 +70,14 @@ def _bits(array: Array) -> Any:
     return np.asarray(mlxffi.astype(array, "float32"))
 
 
-def _turned(x: Any, weight: Any, angles: Any, cotangent: Any) -> tuple[Any, Any]:
-    """Heads [rows, heads, width], normalized where there is a weight and turned, and the gradient of what they were."""
+def _turned(x: Any, weight: Any, angles: Any, cotangent: Any) -> tuple[Any, Any, Any]:
+    """Heads [rows, heads, width], normalized where there is a weight and turned; the gradients of both."""
     scale = 1 / np.sqrt((x**2).mean(-1, keepdims=True) + EPS) if weight is not None else 1
     factor = 1 if weight is None else weight
-    back = _by(cotangent, -angles) * factor
+    straight = _by(cotangent, -angles)
+    back = straight * factor
     share = 0 if weight is None else x * scale**2 * (back * x).mean(-1, keepdims=True)
-    return _by(x * scale * factor, angles), scale * (back - share)
+    return _by(x * scale * factor, angles), scale * (back - share), (straight * x * scale).sum((0, 1))
 
 
 def _by(x: Any, angles: Any) -> Any:

@@ -130,6 +130,16 @@ def test_quantized_products_are_the_same_for_few_and_many_rows(scheme, dtype, de
     near(slopes, wanted, factor=4)
 
 
+def test_gradients_of_weights_lie_as_weights_do_on_gpus(monkeypatch):
+    node, x = layer("linear", None, bias=False), Numbers(5)(8, IN)
+    slopes = mx.grad(lambda weight, x: (layers.linear({"weight": weight}, x) ** 2).sum(), argnums=(0, 1))
+    wanted = slopes(node["weight"], x)
+    monkeypatch.setattr(layers.forward, "on_cpu", lambda: False)
+    for found, expected in zip(slopes(node["weight"], x), wanted, strict=True):
+        near(found, wide(expected), factor=2)
+        assert memoryview(found).c_contiguous
+
+
 def test_packed_weights_may_be_arguments_of_a_checkpoint():
     node, x = layer("linear", QUANTIZATIONS[2]), Numbers(5)(8, IN)
     found = mx.grad(lambda x: (mx.checkpoint(layers.linear)(node, x) ** 2).sum())(x)

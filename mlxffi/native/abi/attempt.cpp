@@ -7,6 +7,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "vectorized.h"
 #include "walk.h"
 
 namespace mlxc {
@@ -54,13 +55,11 @@ thread_local Attempt* innermost = nullptr;
 
 Attempt::Attempt(const Arrays& outputs) : outer_(innermost), outputs_(outputs) {
   Streams waited;
-  each_input(outputs, [&](const mx::array& array) {
-    if (array.status() == mx::array::Status::unscheduled && array.has_primitive()) {
-      add(streams_, array.primitive().stream());
-      may_fail_ = may_fail_ || depends_on_outside(array.primitive());
-    } else if (waits(array) && is_pending(array.event())) {
-      add(waited, array.event().stream());
-    }
+  mlxffi::Walk(outputs).each([&](const mx::array& node) {
+    mlxffi::require_countable(node);
+    add(streams_, node.primitive().stream());
+    may_fail_ = may_fail_ || depends_on_outside(node.primitive());
+    std::for_each(node.inputs().begin(), node.inputs().end(), [&](auto& input) { look_at(input, waited); });
   });
   std::for_each(streams_.begin(), streams_.end(), require_own);
   std::for_each(waited.begin(), waited.end(), [&](auto& stream) { add(streams_, stream); });
@@ -85,6 +84,15 @@ void Attempt::ask_streams() {
   }
 }
 
+void Attempt::look_at(const mx::array& input, Streams& waited) {
+  if (waits(input)) {
+    kept_.keep(input);
+    if (is_pending(input.event())) {
+      add(waited, input.event().stream());
+    }
+  }
+}
+
 void Attempt::keep_nodes() {
   Streams met;
   mlxffi::Walk(outputs_).each([&](const mx::array& node) {
@@ -101,12 +109,14 @@ void Attempt::keep_nodes() {
 }
 
 void Attempt::succeed() {
+  kept_.give_back();
   one_of_each_.insert(one_of_each_.end(), outputs_.begin(), outputs_.end());
   pend(events_of(one_of_each_), streams_, may_fail_);
 }
 
 // Of several streams, what is computed on one is not known to what was left on the others.
 void Attempt::fail(const std::exception& failure) {
+  kept_.give_back();
   if (!hides_failures(failure, may_fail_)) {
     return;
   }

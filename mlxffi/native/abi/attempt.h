@@ -11,7 +11,8 @@ namespace mlxc {
 // To be made, and used, under Scheduling.
 class Attempt {
  public:
-  // Throws where a stream belongs to another thread.
+  // Of arrays that are not scheduled. Throws where a stream belongs to another thread, or a result has more elements than MLX
+  // counts. It looks at each node once, and nothing else does on GPUs, which get a token's thousand nodes in two milliseconds.
   explicit Attempt(const Arrays& outputs);
   ~Attempt();
   Attempt(const Attempt&) = delete;
@@ -28,15 +29,21 @@ class Attempt {
   bool may_fail() const {
     return may_fail_;
   }
+  // Whether some of it is for a CPU.
+  bool uses_cpu() const {
+    return std::any_of(streams_.begin(), streams_.end(), [](auto& stream) { return stream.device == mx::Device::cpu; });
+  }
   void succeed();
   void fail(const std::exception& failure);
 
  private:
+  void look_at(const mx::array& input, Streams& waited);
   void keep_nodes();
 
   Attempt* outer_;
   const Arrays& outputs_;
   Streams streams_;
+  KeptEvents kept_;
   // Where the streams are several, a node on each: MLX has an event for each stream, of which the outputs need not have all.
   Arrays one_of_each_;
   // And all of them, which stay MLX's to give to what is computed of them.

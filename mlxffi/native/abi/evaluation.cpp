@@ -146,8 +146,7 @@ void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   }
   Attempt attempt(fresh);
   try {
-    KeptEvents kept(fresh);
-    schedule(fresh, attempt, mlxffi::use_kernels(fresh));
+    schedule(fresh, attempt, attempt.uses_cpu() && mlxffi::use_kernels(fresh));
   } catch (const std::exception& failure) {
     attempt.fail(failure);
     mlxffi::use_mlx(fresh);

@@ -284,17 +284,14 @@ Events events_of(const Arrays& arrays) {
   return events;
 }
 
-// Those of which nobody else knows may be given to what is computed of them: they are not held.
-KeptEvents::KeptEvents(const Arrays& outputs) {
-  each_input(outputs, [&](const mx::array& array) {
-    if (waits(array) && !array.is_donatable()) {
-      waiting_.push_back({array, array.event()});
-    }
-  });
+void KeptEvents::keep(const mx::array& array) {
+  if (waits(array) && !array.is_donatable()) {
+    waiting_.push_back({array, array.event()});
+  }
 }
 
-KeptEvents::~KeptEvents() {
-  for (auto& [array, event] : waiting_) {
+void KeptEvents::give_back() {
+  for (auto& [array, event] : std::exchange(waiting_, {})) {
     if (!array.event().valid()) {
       array.attach_event(event);
       array.set_status(mx::array::Status::evaluated);

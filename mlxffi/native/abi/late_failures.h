@@ -44,10 +44,16 @@ Events events_of(const Arrays& arrays);
 // that it comes to, and tells that call alone that it failed. Under Scheduling.
 class KeptEvents {
  public:
-  explicit KeptEvents(const Arrays& outputs);
-  ~KeptEvents();
+  KeptEvents() = default;
+  ~KeptEvents() {
+    give_back();
+  }
   KeptEvents(const KeptEvents&) = delete;
   KeptEvents& operator=(const KeptEvents&) = delete;
+
+  // Of an input. Those of which nobody else knows may be given to what is computed of them: they are not held.
+  void keep(const mx::array& array);
+  void give_back();
 
  private:
   struct Waiting {

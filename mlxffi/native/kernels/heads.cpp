@@ -93,11 +93,10 @@ class Heads : public HeadOperation {
     auto inputs = primals;
     inputs.insert(inputs.end(), cotangents.begin(), cotangents.end());
     auto of_x = apply(std::make_shared<HeadsGradient>(where(), counts_, has_norms_, eps_), inputs)[0];
-    std::vector<int> others;
-    std::copy_if(argnums.begin(), argnums.end(), std::back_inserter(others), [](int argnum) { return argnum > 0; });
-    auto results = others.empty() ? Arrays{} : Fused::vjp(primals, cotangents, others, outputs);
-    if (others.size() < argnums.size()) {
-      results.insert(results.begin() + (std::find(argnums.begin(), argnums.end(), 0) - argnums.begin()), of_x);
+    auto norms = has_norms_ ? of_norms(primals, cotangents) : Arrays{};
+    Arrays results;
+    for (int argnum : argnums) {
+      results.push_back(argnum == 0 ? of_x : argnum < 3 ? Fused::vjp(primals, cotangents, {argnum}, outputs)[0] : norms[argnum - 3]);
     }
     return results;
   }
@@ -115,7 +114,28 @@ class Heads : public HeadOperation {
     auto values = some(inputs[0], counts_.heads + counts_.key_heads, counts_.key_heads);
     return {mx::reshape(found[0], shapes[0], where()), mx::reshape(found[1], shapes[1], where()), values};
   }
+
+ private:
+  Arrays of_norms(const Arrays& primals, const Arrays& cotangents) const;
 };
+
+// The gradients of the norms' weights: the cotangents, turned back, times what the weights multiplied.
+Arrays Heads::of_norms(const Arrays& primals, const Arrays& cotangents) const {
+  auto s = where();
+  auto& x = primals[0];
+  Arrays inputs(primals.begin(), primals.begin() + 3);
+  inputs.insert(inputs.end(), cotangents.begin(), cotangents.end());
+  auto back = apply(std::make_shared<HeadsGradient>(s, counts_, false, eps_), inputs)[0];
+  int features = x.shape(1) / counts_.all(), both = counts_.heads + counts_.key_heads;
+  auto heads = [&](const mx::array& a) { return mx::reshape(a, {x.shape(0), counts_.all(), features}, s); };
+  auto wide = [&](const mx::array& a) { return mx::astype(a, sums_dtype(x), s); };
+  auto normed = mx::fast::rms_norm(heads(x), std::nullopt, eps_, s);
+  auto sums = mx::sum(mx::multiply(wide(heads(back)), wide(normed), s), 0, false, s);
+  auto of = [&](int begin, int end, const mx::array& weight) {
+    return mx::astype(mx::sum(mx::slice(sums, {begin, 0}, {end, features}, s), 0, false, s), weight.dtype(), s);
+  };
+  return {of(0, counts_.heads, primals[3]), of(counts_.heads, both, primals[4])};
+}
 
 } // namespace
 

@@ -148,16 +148,6 @@ std::shared_ptr<const Blocks> blocks_of(const mx::Compiled& compiled) {
   return blocks;
 }
 
-// MLX counts elements in 64 bits, past whose end it begins again at 0.
-void require_countable(const mx::array& node) {
-  double count = std::accumulate(node.shape().begin(), node.shape().end(), 1.0, std::multiplies<>());
-  if (count >= double(int64_t(1) << 59)) {
-    std::ostringstream text;
-    text << "[" << node.primitive().name() << "] expected a result of fewer than 2^59 elements, got shape " << node.shape();
-    throw std::invalid_argument(text.str());
-  }
-}
-
 } // namespace
 
 bool is_computed_by_kernels(const mx::Primitive& primitive) {
@@ -167,7 +157,6 @@ bool is_computed_by_kernels(const mx::Primitive& primitive) {
 bool use_kernels(const Arrays& outputs) {
   bool may_fail = false;
   Walk(outputs).each([&](const mx::array& node) {
-    require_countable(node);
     may_fail |= vectorize(node);
   });
   return may_fail;
@@ -200,6 +189,16 @@ std::optional<Fusion> dividing_fusion(mx::Primitive& primitive) {
     return std::nullopt;
   }
   return Fusion{part_of(Inputs(), compiled), tape, part_of(Outputs(), compiled)};
+}
+
+// MLX counts elements in 64 bits, past whose end it begins again at 0.
+void require_countable(const mx::array& node) {
+  double count = std::accumulate(node.shape().begin(), node.shape().end(), 1.0, std::multiplies<>());
+  if (count >= double(int64_t(1) << 59)) {
+    std::ostringstream text;
+    text << "[" << node.primitive().name() << "] expected a result of fewer than 2^59 elements, got shape " << node.shape();
+    throw std::invalid_argument(text.str());
+  }
 }
 
 } // namespace mlxffi

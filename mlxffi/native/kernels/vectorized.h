@@ -32,4 +32,7 @@ struct Fusion {
 // any other primitive.
 std::optional<Fusion> dividing_fusion(mx::Primitive& primitive);
 
+// Throws for a result of more elements than MLX can count.
+void require_countable(const mx::array& node);
+
 } // namespace mlxffi

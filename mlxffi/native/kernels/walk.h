@@ -3,12 +3,47 @@
 
 #include <algorithm>
 #include <array>
-#include <memory_resource>
-#include <unordered_set>
+#include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "fused.h"
 
 namespace mlxffi {
+
+// Numbers other than 0 that were met: a table of which at most half is taken.
+class Met {
+ public:
+  bool is_new(std::uintptr_t id) {
+    if (2 * (count_ + 1) > places_.size()) {
+      grow();
+    }
+    bool fresh = put(id);
+    count_ += fresh;
+    return fresh;
+  }
+
+ private:
+  bool put(std::uintptr_t id) {
+    // Addresses differ in their middle; the multiplier is 2^64 over the golden ratio.
+    size_t place = (id * 0x9e3779b97f4a7c15) >> shift_;
+    while (places_[place] && places_[place] != id) {
+      place = (place + 1) & (places_.size() - 1);
+    }
+    return std::exchange(places_[place], id) != id;
+  }
+  void grow() {
+    shift_ = places_.empty() ? 57 : shift_ - 2;
+    auto before = std::exchange(places_, std::vector<std::uintptr_t>(size_t(1) << (64 - shift_)));
+    for (auto id : before) {
+      id && put(id);
+    }
+  }
+
+  std::vector<std::uintptr_t> places_;
+  size_t count_ = 0;
+  int shift_ = 64;
+};
 
 // The nodes that are yet to be computed for arrays, as they are met: most graphs are small, and take no memory.
 class Walk {
@@ -36,17 +71,19 @@ class Walk {
     }
   }
   bool is_new(const mx::array& array) {
-    auto end = few_.begin() + std::min(count_, few_.size());
-    auto same = [&](auto* other) { return other->id() == array.id(); };
-    return std::none_of(few_.begin(), end, same) && (count_ < few_.size() || ids_.insert(array.id()).second);
+    if (count_ < few_.size()) {
+      return std::none_of(few_.begin(), few_.begin() + count_, [&](auto* other) { return other->id() == array.id(); });
+    }
+    if (many_.empty()) {
+      std::for_each(few_.begin(), few_.end(), [&](auto* other) { met_.is_new(other->id()); });
+    }
+    return met_.is_new(array.id());
   }
 
   std::array<const mx::array*, 16> few_;
   size_t count_ = 0;
   std::vector<const mx::array*> many_;
-  // Given back as a whole.
-  std::pmr::monotonic_buffer_resource memory_;
-  std::pmr::unordered_set<std::uintptr_t> ids_{&memory_};
+  Met met_;
 };
 
 } // namespace mlxffi

@@ -184,8 +184,7 @@ def operand(node: Node) -> Linear | None:
 
 def _product(node: Node, x: mx.array) -> mx.array:
     if not is_quantized(node):
-        found: mx.array = x @ node["weight"].swapaxes(-1, -2)
-        return found
+        return dense_product(x, node["weight"])
     return packed_product(x, node["weight"], node["scales"], node.get("biases"), quantization_of(node).options())
 
 
@@ -206,6 +205,35 @@ def _dropped(x: mx.array, adapter: Node, training: bool) -> mx.array:
 
 
 # --- products with weights, by the fastest way that the device has ---
+
+
+def dense_product(x: mx.array, weight: mx.array) -> mx.array:
+    """x weight^T.
+
+    Args:
+      x: [rows, in].
+      weight: [out, in].
+
+    Returns:
+      [rows, out].
+    """
+    if on_cpu():
+        found: mx.array = x @ weight.swapaxes(-1, -2)
+        return found
+
+    @mx.custom_function
+    def product(x: mx.array, weight: mx.array) -> mx.array:
+        found: mx.array = x @ weight.swapaxes(-1, -2)
+        return found
+
+    # A weight's gradient lies as the weight does: what an optimizer reads beside it, it reads in order.
+    @product.vjp
+    def back(primals: list[mx.array], cotangent: mx.array, _: mx.array) -> tuple[mx.array, mx.array]:
+        x, weight = primals
+        return cotangent @ weight, cotangent.swapaxes(-1, -2) @ x
+
+    result: mx.array = product(x, weight)
+    return result
 
 
 def packed_product(

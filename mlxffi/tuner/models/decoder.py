@@ -201,8 +201,7 @@ def _block(
         block = cache.block_of(node, lambda: _as_one(config, layer, node))
         if block is not None:
             return cache.stepped(block, x, config)
-    y = _norm(config, node["input_layernorm"], x)
-    y = _attention(config, layer, node["self_attn"], y, positions, mask, cache, training)
+    y = _attention(config, layer, node["self_attn"], node["input_layernorm"], x, positions, mask, cache, training)
     if not config.gemma:
         x = x + y
         return x + _mlp(config, node["mlp"], node["post_attention_layernorm"], x, training)
@@ -258,17 +257,18 @@ def _attention(
     config: DecoderConfig,
     layer: int,
     node: Tree,
+    norm: Tree,
     x: mx.array,
     positions: Positions,
     mask: Mask,
     cache: KVCache | None,
     training: bool,
 ) -> mx.array:
-    """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
+    """[B, T, C] to [B, T, C], of a norm: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
     if isinstance(positions, Turns) and "qkv_proj" in node:
-        q, k, v = _joined_heads(config, node, linear(node["qkv_proj"], x, training=training), positions)
+        q, k, v = _joined_heads(config, node, norm, x, positions, training)
     else:
-        rope, found = _rope(config, layer), _projections(node, "qkv_proj", x, training)
+        rope, found = _rope(config, layer), _projections(node, "qkv_proj", _norm(config, norm, x), training)
         q, k, v = found if len(found) > 1 else split(found[0], node["qkv_proj"]["widths"], -1)
         q = rope(_heads(config, node, "q", q), positions)  # [B, H, T, D]
         k = rope(_heads(config, node, "k", k), positions)  # [B, G, T, D]
@@ -292,33 +292,44 @@ def _heads(config: DecoderConfig, node: Tree, name: str, y: mx.array) -> mx.arra
     return y.transpose(0, 2, 1, 3)
 
 
-def _joined_heads(config: DecoderConfig, node: Tree, y: mx.array, turns: Turns) -> list[mx.array]:
-    """[B, T, (H + 2 G) D] to [B, H, T, D], [B, G, T, D] and [B, G, T, D]: what `_heads` and rotations make of them."""
-    q_norm, k_norm = (
-        _norm_weight(config, node[name]) if config.query_key_norm else None for name in ("q_norm", "k_norm")
-    )
-    found = heads(y, *turns.tables(), q_norm, k_norm, config.num_heads, config.num_kv_heads, config.norm_eps)
+# Tokens of a batch from which on GPUs keep of a block its two inputs and attention's: less memory, more time.
+MANY = 8192
+
+
+def _joined_heads(
+    config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, turns: Turns, training: bool
+) -> list[mx.array]:
+    """[B, T, C] to [B, H, T, D], [B, G, T, D] and [B, G, T, D]: what `_heads` and rotations make of a joined layer."""
+    nodes = {name: node[name] for name in ("qkv_proj", "q_norm", "k_norm") if name in node}
+    if x.shape[0] * x.shape[1] < MANY:
+        return _turned_heads({**nodes, "norm": norm}, config, x, turns.tables(), training)
+    q, k, v = _lean(_turned_heads, {**nodes, "norm": norm}, config, x, turns.tables(), training=training)
+    # A part of what is made again would keep all of it.
+    return [q, k, mx.contiguous(v)]
+
+
+def _turned_heads(
+    nodes: Tree, config: DecoderConfig, x: mx.array, tables: tuple[mx.array, mx.array], training: bool
+) -> list[mx.array]:
+    y = linear(nodes["qkv_proj"], _norm(config, nodes["norm"], x), training=training)
+    norms = [_norm_weight(config, nodes[name]) if config.query_key_norm else None for name in ("q_norm", "k_norm")]
+    found = heads(y, *tables, *norms, config.num_heads, config.num_kv_heads, config.norm_eps)
     return [one.transpose(0, 2, 1, 3) for one in found]
 
 
-def _lean(function: Callable[..., mx.array], node: Tree, *inputs: Any, training: bool) -> mx.array:
+def _lean(function: Callable[..., Any], node: Tree, *inputs: Any, training: bool) -> Any:
     """A function of a layer and inputs, of which GPUs keep nothing else for the gradient: what it makes of them for the
     layer is made again, which costs less there than keeping it.
     """
     if not training or on_cpu():
         return function(node, *inputs, training)
-    found: mx.array = checkpointed(function, drops(node))(node, *inputs, training)
-    return found
+    return checkpointed(function, drops(node))(node, *inputs, training)
 
 
 def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
     """[B, H, T, D] to [B, T, C]."""
     batch, _, length, _ = y.shape
     return linear(node, y.transpose(0, 2, 1, 3).reshape(batch, length, -1), training=training)
-
-
-# Tokens of a batch from which on GPUs keep nothing of an MLP but its input, which takes less memory and more time.
-MANY = 8192
 
 
 def _mlp(config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, training: bool) -> mx.array:
