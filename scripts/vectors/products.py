@@ -115,6 +115,22 @@ def gated_delta(
     return [np.stack(outputs, 1), state]
 
 
+def heads(
+    x: Array, cosines: Array, sines: Array, q_norm: Array | None, k_norm: Array | None, count: int, k_count: int, eps: float
+) -> list[Array]:
+    width = 2 * cosines.shape[-1]
+    q, k, v = np.split(x.reshape(*x.shape[:-1], -1, width), [count, count + k_count], -2)
+    norms = (q, q_norm), (k, k_norm)
+    q, k = (each if norm is None else rms_norm(each, norm, eps) for each, norm in norms)
+    repeats = (x.size // x.shape[-1] // len(cosines), 1, 1)
+    cosines = np.tile(cosines[:, None], repeats).reshape(*x.shape[:-1], 1, -1)
+    first, second = (np.tile(sines[:, None, i], repeats).reshape(cosines.shape) for i in (0, 1))
+    turned = []
+    for low, high in (np.split(each, 2, -1) for each in (q, k)):
+        turned.append(np.concatenate([low * cosines + high * first, high * cosines + low * second], -1))
+    return [*turned, v]
+
+
 REFERENCE |= {
     "mlx_matmul": np.matmul,
     "mlx_addmm": lambda c, a, b, alpha, beta: alpha * (a @ b) + beta * c,
@@ -142,6 +158,7 @@ REFERENCE |= {
     "mlxffi_attention": lambda q, k, v, scale, causal, mask: attention(
         q, k, v, scale, "causal" if causal else "", mask, None
     ),
+    "mlxffi_heads": heads,
     "mlxffi_paced": lambda arrays, _: arrays,
     "mlxffi_swiglu": lambda gate, up: gated(lambda x: x / (1 + np.exp(-x)), gate, up),
     "mlxffi_geglu": lambda gate, up: gated(
@@ -226,5 +243,8 @@ def _fused(calls: Calls) -> None:
         calls.add(f"mlxffi_{name}", F(2, 8), F(2, 8, salt=1))
         calls.add(f"mlxffi_{name}", F(2, 8, dtype="bfloat16"), F(2, 8, salt=1, dtype="bfloat16"))
         calls.add(f"mlxffi_{name}", F(2, 16), None)
+    turns = F(3, 2, salt=1), F(3, 2, 2, salt=2)
+    calls.add("mlxffi_heads", F(2, 3, 16), *turns, F(4, salt=3), F(4, salt=4), 2, 1, 1e-5, gives=3)
+    calls.add("mlxffi_heads", F(3, 12, dtype="bfloat16"), *turns, None, None, 1, 1, 1e-5, gives=3, dtypes=["bfloat16"] * 3)
     calls.add("mlxffi_paced", [F(3), F(2)], 2, gives=2)
     calls.add("mlxffi_lora_linear", F(3, 6), F(4, 6, salt=1), F(6, 2, salt=2), F(2, 4, salt=3), 2.0)

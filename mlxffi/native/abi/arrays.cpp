@@ -85,7 +85,7 @@ mx::array as_strided(const mx::array& a, const mx::Shape& shape, const mx::Strid
 int dim_of(const mx::array& array, int dim) {
   int ndim = static_cast<int>(array.ndim());
   if (dim < -ndim || dim >= ndim) {
-    throw std::out_of_range("[mlx_array_dim] argument `dim`: expected -" + std::to_string(ndim) + " to " + std::to_string(ndim - 1) + ", got " + std::to_string(dim));
+    throw BadIndex("dim", "expected -" + std::to_string(ndim) + " to " + std::to_string(ndim - 1) + ", got " + std::to_string(dim));
   }
   return array.shape(dim);
 }

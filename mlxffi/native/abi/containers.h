@@ -14,7 +14,7 @@ void append(std::vector<Element>& vector, std::vector<Element> tail) {
 template <class Element>
 Element& at(std::vector<Element>& vector, size_t index) {
   if (index >= vector.size()) {
-    throw std::out_of_range("argument `idx`: expected an index below " + std::to_string(vector.size()) + ", got " + std::to_string(index));
+    throw BadIndex("idx", "expected an index below " + std::to_string(vector.size()) + ", got " + std::to_string(index));
   }
   return vector[index];
 }

@@ -91,15 +91,25 @@ void report(mlxffi_error_kind kind, const char* text) noexcept {
   }
 }
 
+namespace {
+
+void report_argument(mlxffi_error_kind kind, const char* function, const std::exception& error) noexcept {
+  try {
+    report(kind, ("[" + std::string(function) + "] " + error.what()).c_str());
+  } catch (...) {
+    report(MLXFFI_ERROR_BAD_ALLOC, "out of memory while reporting a bad argument");
+  }
+}
+
+} // namespace
+
 void report_current(const char* function) noexcept {
   try {
     throw;
   } catch (const BadArgument& error) {
-    try {
-      report(MLXFFI_ERROR_INVALID_ARGUMENT, ("[" + std::string(function) + "] " + error.what()).c_str());
-    } catch (...) {
-      report(MLXFFI_ERROR_BAD_ALLOC, "out of memory while reporting a bad argument");
-    }
+    report_argument(MLXFFI_ERROR_INVALID_ARGUMENT, function, error);
+  } catch (const BadIndex& error) {
+    report_argument(MLXFFI_ERROR_OUT_OF_RANGE, function, error);
   } catch (const CallbackError& error) {
     report(error.kind, error.what());
   } catch (const std::invalid_argument& error) {

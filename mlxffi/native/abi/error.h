@@ -20,6 +20,12 @@ struct BadArgument : std::invalid_argument {
       : std::invalid_argument(std::string("argument `") + argument + "`: " + problem) {}
 };
 
+// The same of an argument that names one of several, of which it is none.
+struct BadIndex : std::out_of_range {
+  BadIndex(const char* argument, const std::string& problem)
+      : std::out_of_range(std::string("argument `") + argument + "`: " + problem) {}
+};
+
 // An error of the user's callback, already reported on this thread: passes through MLX with its kind.
 struct CallbackError : std::exception {
   CallbackError(mlxffi_error_kind kind, std::string text) : kind(kind), text(std::move(text)) {}

@@ -277,7 +277,7 @@ mx::Device existing(mx::Device device, const char* argument) {
     throw BadArgument(argument, text);
   }
   // The kind of error that MLX has for an index.
-  throw std::out_of_range("argument `" + std::string(argument) + "`: " + text);
+  throw BadIndex(argument, text);
 }
 
 mx::ThreadLocalStream existing(mx::ThreadLocalStream stream, const char* argument) {

@@ -102,6 +102,7 @@ CLASS("Avis", (mlx_array *, const mlx_vector_array, int, const mlx_stream), (&x[
 CLASS("Avs", (mlx_array *, const mlx_vector_array, const mlx_stream), (&x[0].array, x[1].vector, x[2].stream))
 CLASS("VaIItas", (mlx_vector_array *, const mlx_array, mlx_optional_int, mlx_optional_int, const char *, const mlx_array, const mlx_stream), (&x[0].vector, x[1].array, x[2].some_int, x[3].some_int, x[4].text, x[5].array, x[6].stream))
 CLASS("Vaaaaaaas", (mlx_vector_array *, const mlx_array, const mlx_array, const mlx_array, const mlx_array, const mlx_array, const mlx_array, const mlx_array, const mlx_stream), (&x[0].vector, x[1].array, x[2].array, x[3].array, x[4].array, x[5].array, x[6].array, x[7].array, x[8].stream))
+CLASS("Vaaaaaiifs", (mlx_vector_array *, const mlx_array, const mlx_array, const mlx_array, const mlx_array, const mlx_array, int, int, float, const mlx_stream), (&x[0].vector, x[1].array, x[2].array, x[3].array, x[4].array, x[5].array, (int)x[6].integer, (int)x[7].integer, (float)x[8].number, x[9].stream))
 CLASS("Vaas", (mlx_vector_array *, const mlx_array, const mlx_array, const mlx_stream), (&x[0].vector, x[1].array, x[2].array, x[3].stream))
 CLASS("Vabs", (mlx_vector_array *, const mlx_array, bool, const mlx_stream), (&x[0].vector, x[1].array, x[2].integer != 0, x[3].stream))
 CLASS("Vaibbbas", (mlx_vector_array *, const mlx_array, int, bool, bool, bool, const mlx_array, const mlx_stream), (&x[0].vector, x[1].array, (int)x[2].integer, x[3].integer != 0, x[4].integer != 0, x[5].integer != 0, x[6].array, x[7].stream))
