@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from ... import core as mx
 from ..._errors import ArgumentError
@@ -28,6 +28,7 @@ from .rope import Rope, Turns
 
 Mask: TypeAlias = "str | mx.array | None"
 Positions: TypeAlias = "int | mx.array | Turns"
+Made = TypeVar("Made", mx.array, "list[mx.array]")
 
 
 def logits(
@@ -313,18 +314,21 @@ def _turned_heads(
     nodes: Tree, config: DecoderConfig, x: mx.array, tables: tuple[mx.array, mx.array], training: bool
 ) -> list[mx.array]:
     y = linear(nodes["qkv_proj"], _norm(config, nodes["norm"], x), training=training)
-    norms = [_norm_weight(config, nodes[name]) if config.query_key_norm else None for name in ("q_norm", "k_norm")]
-    found = heads(y, *tables, *norms, config.num_heads, config.num_kv_heads, config.norm_eps)
+    q_norm, k_norm = (
+        _norm_weight(config, nodes[name]) if config.query_key_norm else None for name in ("q_norm", "k_norm")
+    )
+    found = heads(y, *tables, q_norm, k_norm, config.num_heads, config.num_kv_heads, config.norm_eps)
     return [one.transpose(0, 2, 1, 3) for one in found]
 
 
-def _lean(function: Callable[..., Any], node: Tree, *inputs: Any, training: bool) -> Any:
+def _lean(function: Callable[..., Made], node: Tree, *inputs: Any, training: bool) -> Made:
     """A function of a layer and inputs, of which GPUs keep nothing else for the gradient: what it makes of them for the
     layer is made again, which costs less there than keeping it.
     """
     if not training or on_cpu():
         return function(node, *inputs, training)
-    return checkpointed(function, drops(node))(node, *inputs, training)
+    found: Made = checkpointed(function, drops(node))(node, *inputs, training)
+    return found
 
 
 def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
