@@ -199,14 +199,21 @@ Callable kept(const Callable& callable) {
   return callable;
 }
 
-// A result that has a handle. The slot changes when the new value is complete, and not before.
-template <class Handle, class Value, std::enable_if_t<is_handle<Handle>>* = nullptr>
-void put(Handle* slot, Value&& value) {
+template <class Handle>
+void require_slot(Handle* slot) {
   if (!slot) {
     throw BadArgument("res", std::string("expected a pointer to an ") + Traits<Handle>::name + ", got NULL");
   }
   if (slot->ctx) {
     require_living(*slot, "res");
+  }
+}
+
+// A result that has a handle. The slot changes when the new value is complete, and not before.
+template <class Handle, class Value, std::enable_if_t<is_handle<Handle>>* = nullptr>
+void put(Handle* slot, Value&& value) {
+  require_slot(slot);
+  if (slot->ctx) {
     static_assert(std::is_nothrow_move_assignable_v<Object<Handle>>);
     cell(*slot).write(Object<Handle>(std::forward<Value>(value)));
   } else {
@@ -264,6 +271,7 @@ class Scoped {
 // Two results, from a pair or a tuple: the first changes only when the second is complete.
 template <class First, class Second, class Values>
 void put(First* first, Second* second, Values&& values) {
+  require_slot(second);
   Scoped<Second> made(std::get<1>(std::forward<Values>(values)));
   put(first, std::get<0>(std::forward<Values>(values)));
   made.move_into(second);
