@@ -41,10 +41,6 @@ class SpinLock {
   std::atomic_flag held_;
 };
 
-struct alignas(64) Turn {
-  SpinLock lock;
-};
-
 #ifdef MLXFFI_FREE_THREADS
 
 // Each thread counts and locks in one of several places: in a single one it would wait for the others' cores.
@@ -52,7 +48,20 @@ inline constexpr size_t places = 16;
 inline std::atomic<size_t> threads{0};
 inline thread_local const size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
 
+#else
+
+inline constexpr size_t places = 1, place = 0;
+
+#endif
+
+struct alignas(64) Turn {
+  SpinLock lock;
+};
+
+// Each is held while a pool of its place changes or one of its threads copies an array, and all while the process forks.
 inline Turn turns[places];
+
+#ifdef MLXFFI_FREE_THREADS
 
 // Threads often read the same array, and rarely write: who reads locks its own place, and who writes all of them.
 class Writing {
@@ -84,10 +93,6 @@ struct Cell<mlx::core::array> {
   }
   mlx::core::array object;
 };
-
-#else
-
-inline constexpr size_t places = 1, place = 0;
 
 #endif
 

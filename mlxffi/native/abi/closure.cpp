@@ -36,6 +36,9 @@ Object<Handle> take(Scoped<Handle>& slot) {
   if (!slot.handle.ctx) {
     throw std::runtime_error(std::string("the callback succeeded but left its ") + Traits<Handle>::name + " empty");
   }
+  if (!PoolOf<Handle>::holds(slot.handle.ctx)) {
+    throw std::runtime_error("the callback succeeded but left no result: " + not_living(std::exchange(slot.handle, {})));
+  }
   return std::move(cell(slot.handle).object);
 }
 

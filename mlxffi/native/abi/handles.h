@@ -136,10 +136,16 @@ std::string not_living(Handle handle) {
   return expected + (handle.ctx ? ", got a handle that was freed, or is none" : ", got an empty handle (ctx is NULL)");
 }
 
+// Of its own: what throws has registers to save.
+template <class Handle>
+[[noreturn, gnu::noinline]] void refuse(Handle handle, const char* argument) {
+  throw BadArgument(argument, not_living(handle));
+}
+
 template <class Handle>
 void require_living(Handle handle, const char* argument) {
   if (!PoolOf<Handle>::holds(handle.ctx)) [[unlikely]] {
-    throw BadArgument(argument, not_living(handle));
+    refuse(handle, argument);
   }
 }
 
@@ -264,6 +270,9 @@ class Scoped {
 // Two results, from a pair or a tuple: the first changes only when the second is complete.
 template <class First, class Second, class Values>
 void put(First* first, Second* second, Values&& values) {
+  if (second->ctx) {
+    require_living(*second, "res");
+  }
   Scoped<Second> made(std::get<1>(std::forward<Values>(values)));
   put(first, std::get<0>(std::forward<Values>(values)));
   made.move_into(second);

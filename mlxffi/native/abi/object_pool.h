@@ -24,9 +24,6 @@ inline constexpr uintptr_t chunk_size = uintptr_t{1} << chunk_bits;
 // One bit for each place of a chunk in a process's memory.
 inline std::atomic<uint64_t> chunks[(size_t{1} << (address_bits - chunk_bits)) / 64];
 
-// Held while one of a place's pools changes, and while the process forks.
-inline Turn pool_turns[places];
-
 template <class Handle, class Object>
 class Pool {
  public:
@@ -39,13 +36,13 @@ class Pool {
       pools_[place].give(slot);
       throw;
     }
-    slot->next = slot;
+    slot->next.store(slot, std::memory_order_relaxed);
     return cell_of(slot);
   }
 
   static void destroy(Cell<Object>* cell) {
     Slot* slot = slot_of(cell);
-    slot->next = nullptr;
+    slot->next.store(nullptr, std::memory_order_relaxed);
     cell->~Cell<Object>();
     pools_[place].give(slot);
   }
@@ -54,13 +51,14 @@ class Pool {
     Slot* slot = slot_of(cell);
     auto at = reinterpret_cast<uintptr_t>(slot);
     return is_in_chunk(at) && head_of(at)->pools == &pools_ && at % size == 0 &&
-           at < head_of(at)->end.load(std::memory_order_relaxed) && slot->next == slot;
+           at < head_of(at)->end.load(std::memory_order_relaxed) && slot->next.load(std::memory_order_relaxed) == slot;
   }
 
  private:
-  // While its object lives, a slot refers to itself; then to the next free one.
+  // While its object lives, a slot refers to itself; then to the next free one. Calls that are given a handle that was freed
+  // look at it while other threads use it anew.
   struct Slot {
-    Slot* next;
+    std::atomic<Slot*> next;
     alignas(Cell<Object>) std::byte cell[sizeof(Cell<Object>)];
   };
 
@@ -91,9 +89,9 @@ class Pool {
   }
 
   Slot* take() {
-    std::lock_guard<SpinLock> lock(pool_turns[place].lock);
+    std::lock_guard<SpinLock> lock(turns[place].lock);
     if (free_) {
-      return std::exchange(free_, free_->next);
+      return std::exchange(free_, free_->next.load(std::memory_order_relaxed));
     }
     if (!newest_ || newest_->end % chunk_size == 0) {
       add_chunk();
@@ -102,8 +100,8 @@ class Pool {
   }
 
   void give(Slot* slot) {
-    std::lock_guard<SpinLock> lock(pool_turns[place].lock);
-    slot->next = std::exchange(free_, slot);
+    std::lock_guard<SpinLock> lock(turns[place].lock);
+    slot->next.store(std::exchange(free_, slot), std::memory_order_relaxed);
   }
 
   void add_chunk() {

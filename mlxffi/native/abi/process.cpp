@@ -16,16 +16,16 @@ namespace {
 
 bool has_streams = false, forked = false;
 
-// No other thread is in the middle of changing a pool, which the child would find so for ever.
+// No other thread is in the middle of changing a pool or copying an array, which the child would find so for ever.
 void before() {
   has_streams = !mlx::core::get_streams().empty();
-  for (auto& turn : pool_turns) {
+  for (auto& turn : turns) {
     turn.lock.lock();
   }
 }
 
 void in_parent() {
-  for (auto& turn : pool_turns) {
+  for (auto& turn : turns) {
     turn.lock.unlock();
   }
 }

@@ -129,6 +129,29 @@ static void test_unary(void) {
   drop_vector(in, two, out);
 }
 
+/* Leaves a handle that it has freed. */
+static int leave_freed(mlx_vector_array *res, const mlx_vector_array in) {
+  *res = one("1");
+  (void)in;
+  return mlx_vector_array_free(*res);
+}
+
+static int leave_none(mlx_vector_array *res, const mlx_vector_array in) {
+  res->ctx = (void *)8;
+  (void)in;
+  return 0;
+}
+
+static void test_what_is_no_result(void) {
+  mlx_closure gone = mlx_closure_new_func(leave_freed), none = mlx_closure_new_func(leave_none);
+  mlx_vector_array in = one("2"), out = {NULL};
+  FAILS(mlx_closure_apply(&out, gone, in));
+  FAILS(mlx_closure_apply(&out, none, in));
+  CHECK(out.ctx == NULL);
+  FREE(mlx_closure, gone, none);
+  drop_vector(in);
+}
+
 /* A closure may make and call other closures. */
 static int twice_scaled(mlx_vector_array *res, const mlx_vector_array in) {
   payload p = {0, 0, 2};
@@ -326,7 +349,8 @@ static void test_custom_vmap(void) {
 
 int main(void) {
   begin();
-  GROUP("closures", test_closure, test_closure_payload, test_payload_without_dtor, test_unary, test_nested);
+  GROUP("closures", test_closure, test_closure_payload, test_payload_without_dtor, test_unary, test_nested,
+        test_what_is_no_result);
   GROUP("closures with named arrays", test_kwargs);
   GROUP("value and gradient closures", test_value_and_grad);
   GROUP("custom vjp closures", test_custom);

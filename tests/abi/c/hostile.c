@@ -89,6 +89,17 @@ static void test_parts(void) {
   drop(x);
 }
 
+/* Where a result should go there is a number, or a handle that was freed. */
+static void test_slots(void) {
+  mlx_array x = floats("2 1; 1 3"), gone = floats("1"), first = {NULL}, second = {(void *)8};
+  drop(gone);
+  FAILS(mlx_linalg_qr(&first, &second, x, cpu));
+  FAILS(mlx_linalg_qr(&second, &first, x, cpu));
+  FAILS(mlx_linalg_qr(&first, &gone, x, cpu));
+  CHECK(first.ctx == NULL);
+  drop(x);
+}
+
 static void test_usable_after(void) {
   mlx_array x = floats("1 2 3 4"), res = mlx_array_new();
   RESULT(mlx_square(&res, x, cpu), res, "1 4 9 16");
@@ -100,6 +111,7 @@ int main(void) {
   GROUP("sizes, axes and strides", test_sizes, test_axes, test_strides);
   GROUP("convolutions", test_convolutions);
   GROUP("nothing to work on", test_nothing_to_work_on, test_parts);
+  GROUP("places of results", test_slots);
   GROUP("after the errors", test_usable_after);
   return end();
 }
