@@ -116,10 +116,10 @@ def gated_delta(
 
 
 def heads(
-    x: Array, cosines: Array, sines: Array, q_norm: Array | None, k_norm: Array | None, count: int, k_count: int, eps: float
+    x: Array, cosines: Array, sines: Array, q_norm: Array | None, k_norm: Array | None, count: int, keys: int, eps: float
 ) -> list[Array]:
     width = 2 * cosines.shape[-1]
-    q, k, v = np.split(x.reshape(*x.shape[:-1], -1, width), [count, count + k_count], -2)
+    q, k, v = np.split(x.reshape(*x.shape[:-1], -1, width), [count, count + keys], -2)
     norms = (q, q_norm), (k, k_norm)
     q, k = (each if norm is None else rms_norm(each, norm, eps) for each, norm in norms)
     repeats = (x.size // x.shape[-1] // len(cosines), 1, 1)
@@ -245,6 +245,7 @@ def _fused(calls: Calls) -> None:
         calls.add(f"mlxffi_{name}", F(2, 16), None)
     turns = F(3, 2, salt=1), F(3, 2, 2, salt=2)
     calls.add("mlxffi_heads", F(2, 3, 16), *turns, F(4, salt=3), F(4, salt=4), 2, 1, 1e-5, gives=3)
-    calls.add("mlxffi_heads", F(3, 12, dtype="bfloat16"), *turns, None, None, 1, 1, 1e-5, gives=3, dtypes=["bfloat16"] * 3)
+    halves = F(3, 12, dtype="bfloat16")
+    calls.add("mlxffi_heads", halves, *turns, None, None, 1, 1, 1e-5, gives=3, dtypes=["bfloat16"] * 3)
     calls.add("mlxffi_paced", [F(3), F(2)], 2, gives=2)
     calls.add("mlxffi_lora_linear", F(3, 6), F(4, 6, salt=1), F(6, 2, salt=2), F(2, 4, salt=3), 2.0)
