@@ -116,11 +116,11 @@ def gated_delta(
 
 
 def heads(
-    x: Array, cosines: Array, sines: Array, q_norm: Array | None, k_norm: Array | None, count: int, keys: int, eps: float
+    x: Array, cosines: Array, sines: Array, of_q: Array | None, of_k: Array | None, count: int, keys: int, eps: float
 ) -> list[Array]:
     width = 2 * cosines.shape[-1]
     q, k, v = np.split(x.reshape(*x.shape[:-1], -1, width), [count, count + keys], -2)
-    norms = (q, q_norm), (k, k_norm)
+    norms = (q, of_q), (k, of_k)
     q, k = (each if norm is None else rms_norm(each, norm, eps) for each, norm in norms)
     repeats = (x.size // x.shape[-1] // len(cosines), 1, 1)
     cosines = np.tile(cosines[:, None], repeats).reshape(*x.shape[:-1], 1, -1)
