@@ -103,4 +103,4 @@ def test_c_is_told_of_a_handle_that_was_freed_twice():
     assert m.lib.mlx_array_free(handle) == 0
     assert m.lib.mlx_array_free(handle) == 1
     assert m.lib.mlx_array_size(handle) == 0
-    m.lib.glue_clear_error()
+    m.lib.mlxffi_clear_error()
