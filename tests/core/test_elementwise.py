@@ -121,6 +121,27 @@ def test_powers_of_special_numbers():
     require_ulps(found, np.tile(expected, times), 0.51)
 
 
+@pytest.mark.parametrize("exponent", [2.0, 3.0, -1.0, 0.5, 1.5, 0.0])
+@pytest.mark.parametrize("size", [SIZE, 101])
+def test_powers_with_one_exponent(exponent, size):
+    x = floats(3)[:size]
+    with np.errstate(all="ignore"):
+        # Of an array: numpy takes roots for a single 0.5, of -inf, too.
+        expected = np.power(x.astype(np.float64), np.full(size, exponent))
+    require_ulps(np.array(mx.power(mx.array(x), exponent)), expected, 0.51)
+
+
+@pytest.mark.parametrize("name", ["isfinite", "isinf", "isnan"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "complex64", "int32", "bool_"])
+def test_what_is_finite(name, dtype):
+    x = np.array([*SPECIAL, 2 + 1j * np.inf, complex(np.nan, 1), 3e38 + 3e38j], np.complex64)
+    x = x.real if dtype in ("float32", "float16", "bfloat16") else np.array([0, 1]) if dtype in ("int32", "bool_") else x
+    found = [getattr(library, name)(library.array(x).astype(getattr(library, dtype))) for library in (mx, theirs)]
+    np.testing.assert_array_equal(*map(np.array, found))
+    if dtype in ("float32", "complex64"):
+        np.testing.assert_array_equal(np.array(found[0]), getattr(np, name)(x))
+
+
 FUNCTIONS_PROGRAM = f"""
 import numpy as np
 from mlxffi import core as mx

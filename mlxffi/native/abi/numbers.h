@@ -16,6 +16,8 @@ mx::array sigmoid(const mx::array& a, mx::StreamOrDevice s);
 mx::array power(const mx::array& a, const mx::array& b, mx::StreamOrDevice s);
 mx::array logaddexp(const mx::array& a, const mx::array& b, mx::StreamOrDevice s);
 mx::array nan_to_num(const mx::array& a, float nan, std::optional<float> posinf, std::optional<float> neginf, mx::StreamOrDevice s);
+mx::array isfinite(const mx::array& a, mx::StreamOrDevice s);
+mx::array isinf(const mx::array& a, mx::StreamOrDevice s);
 
 // log(e^a + e^b ...), up to each place of the last axis.
 mx::array scanned_logaddexp(const mx::array& a, mx::StreamOrDevice s);

@@ -10,6 +10,7 @@
 #include "recycled.h"
 #include "row_access.h"
 #include "rows.h"
+#include "strided_copy.h"
 
 namespace mlxffi {
 
@@ -229,67 +230,6 @@ const mx::array* pattern_of(const Arrays& inputs, const mx::Shape& shape) {
   return pattern;
 }
 
-template <class T>
-void fill(T* target, int64_t count, T value) {
-  constexpr int64_t width = 64 / sizeof(T);
-  T line[width];
-  std::fill_n(line, width, value);
-  int64_t i = 0;
-  for (; i + width <= count; i += width) {
-    std::memcpy(target + i, line, sizeof(line));
-  }
-  std::memcpy(target + i, line, (count - i) * sizeof(T));
-}
-
-template <class T>
-void copy_strided(const char* from, int64_t stride, int64_t count, char* to) {
-  auto source = reinterpret_cast<const T*>(from);
-  auto target = reinterpret_cast<T*>(to);
-  if (stride == 0) {
-    fill(target, count, *source);
-  } else if (stride == 1) {
-    std::memcpy(target, source, count * sizeof(T));
-  } else {
-    for (int64_t i = 0; i < count; i++) {
-      target[i] = source[i * stride];
-    }
-  }
-}
-
-// Rows of numbers, the first of each `apart` numbers from that of the next.
-struct Rows {
-  int64_t count, apart, length, stride;
-};
-
-template <class T>
-void copy_rows(const char* from, Rows rows, char* to) {
-  constexpr int64_t few = 16;
-  auto source = reinterpret_cast<const T*>(from);
-  auto target = reinterpret_cast<T*>(to);
-  for (int64_t row = 0; row < rows.count; row++, source += rows.apart, target += rows.length) {
-    if (rows.length > few) {
-      copy_strided<T>(reinterpret_cast<const char*>(source), rows.stride, rows.length, reinterpret_cast<char*>(target));
-      continue;
-    }
-    for (int64_t i = 0; i < rows.length; i++) {
-      target[i] = source[i * rows.stride];
-    }
-  }
-}
-
-void copy_rows(const char* from, Rows rows, int item, char* to) {
-  switch (item) {
-    case 1:
-      return copy_rows<uint8_t>(from, rows, to);
-    case 2:
-      return copy_rows<uint16_t>(from, rows, to);
-    case 4:
-      return copy_rows<uint32_t>(from, rows, to);
-    default:
-      return copy_rows<uint64_t>(from, rows, to);
-  }
-}
-
 // The numbers of an input from place `begin` on, to where they lie side by side.
 void gather(const Axes& axes, size_t input, const char* data, int item, int64_t begin, int64_t count, char* to) {
   int64_t length = axes.sizes.back(), stride = axes.strides[input].back(), column = begin % length, row = begin / length;
@@ -299,7 +239,7 @@ void gather(const Axes& axes, size_t input, const char* data, int item, int64_t 
     // A part of a row, or rows that are as far from one another: only the first of them is looked up.
     int64_t part = std::min(length - column, count - done), whole = part < length ? 1 : std::min(beside - row % beside, (count - done) / length);
     auto from = data + (axes.offset(input, row) + column * stride) * item;
-    copy_rows(from, {whole, apart, part, stride}, item, to + done * item);
+    copy_rows(from, {apart * item, stride * item}, to + done * item, {part * item, item}, whole, part, item);
     done += whole * part;
     row += whole;
     column = 0;
@@ -379,7 +319,8 @@ class Blocks::Task::Worker {
 
   // Fills a register with one number, which is the same in all blocks.
   void keep(int place, const char* number) {
-    copy_rows(number, {1, 0, task_.block, 0}, blocks_.items_[place], own(place));
+    int item = blocks_.items_[place];
+    copy_rows(number, {0, 0}, own(place), {0, item}, 1, task_.block, item);
     now_[place] = own(place);
     kept_[place] = true;
   }

@@ -6,6 +6,7 @@
 
 #include "row_access.h"
 #include "rows.h"
+#include "simd/unrolled.h"
 
 namespace mlxffi {
 
@@ -16,6 +17,18 @@ constexpr int64_t most_of_row = 1 << 16;
 constexpr int64_t few = 16;
 
 template <class T>
+void fill(char* to, int64_t count, T value) {
+  constexpr int64_t width = line_bytes / sizeof(T);
+  T line[width];
+  std::fill_n(line, width, value);
+  int64_t i = 0;
+  for (; i + width <= count; i += width) {
+    std::memcpy(to + i * sizeof(T), line, sizeof(line));
+  }
+  std::memcpy(to + i * sizeof(T), line, (count - i) * sizeof(T));
+}
+
+template <class T>
 void copy_row(const char* from, int64_t from_step, char* to, int64_t to_step, int64_t count) {
   constexpr int64_t item = sizeof(T);
   if (from_step == item && to_step == item) {
@@ -23,7 +36,7 @@ void copy_row(const char* from, int64_t from_step, char* to, int64_t to_step, in
   } else if (from_step == 0 && to_step == item) {
     T value;
     std::memcpy(&value, from, item);
-    std::fill_n(reinterpret_cast<T*>(to), count, value);
+    fill(to, count, value);
   } else {
     for (int64_t i = 0; i < count; i++) {
       std::memcpy(to + i * to_step, from + i * from_step, item);
@@ -31,17 +44,62 @@ void copy_row(const char* from, int64_t from_step, char* to, int64_t to_step, in
   }
 }
 
-// Rows of a few numbers.
-template <class T>
-void copy_short_rows(const char* from, int64_t from_apart, int64_t from_step, char* to, int64_t to_apart, int64_t to_step, int64_t rows, int64_t count) {
-  for (int64_t row = 0; row < rows; row++, from += from_apart, to += to_apart) {
-    for (int64_t i = 0; i < count; i++) {
-      std::memcpy(to + i * to_step, from + i * from_step, sizeof(T));
+// Rows of a few numbers: of `known`, where that is not 0.
+template <class T, int64_t known = 0>
+void copy_short_rows(const char* from, RowSteps from_steps, char* to, RowSteps to_steps, int64_t rows, int64_t count = known) {
+  bool dense = from_steps.number == sizeof(T) && to_steps.number == sizeof(T);
+  for (int64_t row = 0; row < rows; row++, from += from_steps.row, to += to_steps.row) {
+    if (known && dense) {
+      std::memcpy(to, from, known * sizeof(T));
+      continue;
+    }
+    MLXFFI_UNROLLED
+    for (int64_t i = 0; i < (known ? known : count); i++) {
+      std::memcpy(to + i * to_steps.number, from + i * from_steps.number, sizeof(T));
     }
   }
 }
 
+template <class T>
+void copy_rows_of(const char* from, RowSteps from_steps, char* to, RowSteps to_steps, int64_t rows, int64_t count) {
+  switch (count) {
+    case 1:
+      return copy_short_rows<T, 1>(from, from_steps, to, to_steps, rows);
+    case 2:
+      return copy_short_rows<T, 2>(from, from_steps, to, to_steps, rows);
+    case 3:
+      return copy_short_rows<T, 3>(from, from_steps, to, to_steps, rows);
+    case 4:
+      return copy_short_rows<T, 4>(from, from_steps, to, to_steps, rows);
+  }
+  if (count <= few) {
+    return copy_short_rows<T>(from, from_steps, to, to_steps, rows, count);
+  }
+  for (int64_t row = 0; row < rows; row++, from += from_steps.row, to += to_steps.row) {
+    copy_row<T>(from, from_steps.number, to, to_steps.number, count);
+  }
+}
+
+// Calls `work` with a zero of a word of so many bytes.
+template <class Work>
+void with_word(int64_t item, Work work) {
+  switch (item) {
+    case 1:
+      return work(uint8_t());
+    case 2:
+      return work(uint16_t());
+    case 4:
+      return work(uint32_t());
+    default:
+      return work(uint64_t());
+  }
+}
+
 } // namespace
+
+void copy_rows(const char* from, RowSteps from_steps, char* to, RowSteps to_steps, int64_t rows, int64_t count, int64_t item) {
+  with_word(item, [=](auto zero) { copy_rows_of<decltype(zero)>(from, from_steps, to, to_steps, rows, count); });
+}
 
 StridedCopy::StridedCopy(const mx::Shape& shape, const mx::Strides& from_strides, const char* from, const mx::Strides& to_strides, char* to, int64_t item)
     : from_(from), to_(to), item_(item) {
@@ -93,13 +151,8 @@ void StridedCopy::copy_rows() const {
     for (int64_t row = begin; row < end;) {
       auto [from, to] = offsets(row);
       int64_t next = std::min(end, row - row % beside.size + beside.size);
-      if (last.size <= few) {
-        copy_short_rows<T>(from_ + from, beside.from, last.from, to_ + to, beside.to, last.to, next - row, last.size);
-        row = next;
-      }
-      for (; row < next; row++, from += beside.from, to += beside.to) {
-        copy_row<T>(from_ + from, last.from, to_ + to, last.to, last.size);
-      }
+      copy_rows_of<T>(from_ + from, {beside.from, last.from}, to_ + to, {beside.to, last.to}, next - row, last.size);
+      row = next;
     }
   });
 }
@@ -141,22 +194,13 @@ void StridedCopy::copy_turned(Axis across) const {
 }
 
 void StridedCopy::run() const {
-  auto copy = [&](auto zero) {
+  with_word(item_, [&](auto zero) {
     using T = decltype(zero);
     auto last = axes_.back();
-    bool is_turned = axes_.size() > 1 && axes_[axes_.size() - 2].from == item_ && last.to == item_ && last.from != item_;
+    bool is_wide = last.size >= line_bytes / item_ && last.from != 0;
+    bool is_turned = is_wide && axes_.size() > 1 && axes_[axes_.size() - 2].from == item_ && last.to == item_ && last.from != item_;
     is_turned ? copy_turned<T>(axes_[axes_.size() - 2]) : copy_rows<T>();
-  };
-  switch (item_) {
-    case 1:
-      return copy(uint8_t());
-    case 2:
-      return copy(uint16_t());
-    case 4:
-      return copy(uint32_t());
-    default:
-      return copy(uint64_t());
-  }
+  });
 }
 
 } // namespace mlxffi

@@ -10,6 +10,14 @@ namespace mlxffi {
 
 namespace mx = mlx::core;
 
+// Bytes from a row to the next, and from a number to the next.
+struct RowSteps {
+  int64_t row, number;
+};
+
+// Copies rows of `count` numbers of `item` bytes.
+void copy_rows(const char* from, RowSteps from_steps, char* to, RowSteps to_steps, int64_t rows, int64_t count, int64_t item);
+
 class StridedCopy {
  public:
   // Of numbers of `item` bytes; strides are in numbers.

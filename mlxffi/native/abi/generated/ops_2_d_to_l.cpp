@@ -145,11 +145,11 @@ extern "C" int mlx_isclose(mlx_array *res, const mlx_array a, const mlx_array b,
 }
 
 extern "C" int mlx_isfinite(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::isfinite(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::isfinite(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_isinf(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::isinf(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::isinf(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_isnan(mlx_array *res, const mlx_array a, const mlx_stream s) {

@@ -19,6 +19,11 @@ mx::array number(double value, const mx::array& like) {
   return mx::array(value, like.dtype());
 }
 
+// Of real numbers by one comparison; a complex number's size may be infinite where its parts are not.
+bool has_size(const mx::array& a) {
+  return mx::issubdtype(a.dtype(), mx::floating);
+}
+
 } // namespace
 
 #define MLXC_FUNCTION(name)                                                               \
@@ -68,6 +73,14 @@ mx::array nan_to_num(const mx::array& a, float nan, std::optional<float> posinf,
   auto result = mx::where(mx::isnan(a, s), number(nan, a), a, s);
   result = mx::where(mx::isposinf(a, s), number(posinf ? *posinf : most, a), result, s);
   return mx::where(mx::isneginf(a, s), number(neginf ? *neginf : -most, a), result, s);
+}
+
+mx::array isfinite(const mx::array& a, mx::StreamOrDevice s) {
+  return has_size(a) ? mx::less(mx::abs(a, s), number(INFINITY, a), s) : mx::isfinite(a, s);
+}
+
+mx::array isinf(const mx::array& a, mx::StreamOrDevice s) {
+  return has_size(a) ? mx::equal(mx::abs(a, s), number(INFINITY, a), s) : mx::isinf(a, s);
 }
 
 mx::array widened(const mx::array& a, mx::StreamOrDevice s) {

@@ -24,7 +24,7 @@ mx::array as_rows(const mx::array& a, const std::vector<int>& axes, mx::StreamOr
     }
   }
   order.insert(order.end(), axes.begin(), axes.end());
-  auto turned = last ? a : mx::transpose(a, order, s);
+  auto turned = last ? a : mx::contiguous(mx::transpose(a, order, s), false, s);
   return axes.size() == 1 ? turned : mx::flatten(turned, rows, -1, s);
 }
 
@@ -37,8 +37,11 @@ mx::array softmax(const mx::array& a, std::vector<int> axes, bool precise, mx::S
     return mx::softmax(a, axes, precise || is_half(a), s);
   }
   if (a.dtype() != mx::float64) {
-    return is_last(a, axes) ? mlxffi::softmax_rows(a, stream)
-                            : mx::moveaxis(mlxffi::softmax_rows(mx::moveaxis(a, axes[0], -1, s), stream), -1, axes[0], s);
+    if (is_last(a, axes)) {
+      return mlxffi::softmax_rows(a, stream);
+    }
+    auto rows = mx::contiguous(mx::moveaxis(a, axes[0], -1, s), false, s);
+    return mx::moveaxis(mlxffi::softmax_rows(rows, stream), -1, axes[0], s);
   }
   auto greatest = mx::stop_gradient(mx::max(a, axes, true, s), s);
   auto parts = numbers::exp(mx::subtract(a, greatest, s), s);

@@ -1,6 +1,7 @@
 // The kernels of elementwise operations and of conversions between types.
 #pragma once
 
+#include <cstring>
 #include <utility>
 
 #include "../elementwise_rows.h"
@@ -151,6 +152,23 @@ void function_of_floats(const void* const* in, void* out, int64_t size) {
   }
 }
 
+// Exponents that all numbers have in common: what takes a product or a root is computed as that.
+void powers(const void* const* in, void* out, int64_t size) {
+  auto exponents = static_cast<const float*>(in[1]);
+  bool alike = std::memcmp(exponents, exponents + 1, (size - 1) * sizeof(float)) == 0;
+  if (alike && exponents[0] == 2) {
+    function_of_floats<numbers::square_of>(in, out, size);
+  } else if (alike && exponents[0] == 3) {
+    function_of_floats<numbers::cube_of>(in, out, size);
+  } else if (alike && exponents[0] == -1) {
+    function_of_floats<numbers::inverse_of>(in, out, size);
+  } else if (alike && exponents[0] == 0.5f) {
+    function_of_floats<numbers::power_of_half>(in, out, size);
+  } else {
+    function_of_floats<numbers::pow_of>(in, out, size);
+  }
+}
+
 // --- conversions ---
 
 template <class T, int count>
@@ -290,7 +308,7 @@ NumbersKernel kernel_of(Operation operation, TypeOfNumbers type) {
   switch (operation) {
 #define MLXFFI_FUNCTION(name, function) \
   case Operation::name:                 \
-    return is_float ? function_of_floats<numbers::function##_of> : nullptr;
+    return is_float ? (operation == Operation::Power ? powers : function_of_floats<numbers::function##_of>) : nullptr;
     MLXFFI_FOR_FUNCTIONS(MLXFFI_FUNCTION)
     MLXFFI_FOR_FUNCTIONS_OF_TWO(MLXFFI_FUNCTION)
 #undef MLXFFI_FUNCTION

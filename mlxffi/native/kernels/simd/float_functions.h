@@ -221,6 +221,20 @@ MLXFFI_INLINE Doubles pow_of(Doubles x, Doubles y) {
   return at_limits ? pow_at_limits(x, y) : exp_of(y * log_of_positive(x));
 }
 
+MLXFFI_INLINE Doubles square_of(Doubles x) {
+  return x * x;
+}
+MLXFFI_INLINE Doubles cube_of(Doubles x) {
+  return x * x * x;
+}
+MLXFFI_INLINE Doubles inverse_of(Doubles x) {
+  return 1 / x;
+}
+// Other than the root, 0 of -0, and inf of -inf.
+MLXFFI_INLINE Doubles power_of_half(Doubles x) {
+  return x == -INFINITY ? all(double(INFINITY)) : root(x + 0.0);
+}
+
 // --- angles ---
 
 // Adding this rounds to an integer, of which the lowest bits are then those of the sum.
