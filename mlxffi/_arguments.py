@@ -135,8 +135,10 @@ def integers(value: int | Iterable[int]) -> list[int]:
     if type(value) is int:
         return [value]
     # A list is none, and to find that out takes long.
-    if type(value) is not list and isinstance(value, SupportsIndex):
-        return [operator.index(value)]
+    if type(value) is not list:
+        if isinstance(value, SupportsIndex):
+            return [operator.index(value)]
+        value = list(value)  # which refuses at once what memory cannot hold, such as range(2**62)
     return [operator.index(item) for item in value]
 
 

@@ -2420,8 +2420,9 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
 
     Raises:
       Error: `operands` is empty or their number differs from that in `subscripts`, `subscripts` is malformed,
-        repeats a letter in the result or names one there that no operand has, the number of letters or the sizes do
-        not fit the operands, or a matrix product of integer or bool operands is needed.
+        repeats a letter in the result or names one there that no operand has, has more than 52 different characters
+        or labels and axes of "...", the number of letters or the sizes do not fit the operands, or a matrix product
+        of integer or bool operands is needed.
 
     C: mlx_einsum.
     """

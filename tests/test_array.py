@@ -300,6 +300,11 @@ def test_an_array_needs_no_collector_to_be_freed():
     assert memory.live_handles()["array"] == before
 
 
+def test_a_shape_that_memory_cannot_hold_is_refused_at_once():
+    with pytest.raises(MemoryError):
+        m.reshape(Array([1, 2]), range(2**62))
+
+
 # --- text ---
 
 

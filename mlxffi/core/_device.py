@@ -192,7 +192,7 @@ def new_stream(device: Device | DeviceType) -> Stream:
     Returns:
       The stream.
     """
-    return abi.stream_new_device(device)
+    return abi.stream_new_device(_device(device))
 
 
 def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream:
@@ -216,7 +216,7 @@ def new_thread_unsafe_stream(device: Device | DeviceType) -> Stream:
     Returns:
       The stream.
     """
-    return abi.stream_new_thread_unsafe(device)
+    return abi.stream_new_thread_unsafe(_device(device))
 
 
 def clear_streams() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-import functools
 
 from .. import _elements, _pickles
 from .._errors import ArgumentError
+from ._binding import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -196,6 +196,10 @@ def _mixed_sign(size: int, signed: Dtype) -> Dtype:
 _PROMOTED = tuple(tuple(_promoted(a, b) for b in DTYPES) for a in DTYPES)
 
 
+# The dtype of an array; TypeError for anything else, whatever attributes it has.
+_dtype_of = native.ArrayOwner.dtype.__get__
+
+
 def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     """The dtype to which arrays and dtypes are promoted together.
 
@@ -213,9 +217,9 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     found = bool_
     try:
         for value in arrays_and_dtypes:
-            dtype = value if type(value) is Dtype else value.dtype  # type: ignore[union-attr]
+            dtype = value if type(value) is Dtype else _dtype_of(value)
             found = _PROMOTED[found.number][dtype.number]
-    except AttributeError:
+    except TypeError:
         raise ArgumentError(f"[result_type] expected arrays and Dtypes, got {type(value).__name__}") from None
     return found
 
@@ -230,11 +234,12 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
     Returns:
       True if it does.
     """
-    try:
-        dtype = from_ if type(from_) is Dtype else from_.dtype  # type: ignore[union-attr]
-        return _CASTS[dtype.number][to.number]
-    except AttributeError:
+    if type(to) is not Dtype:
         of(to, "to")
+    try:
+        dtype = from_ if type(from_) is Dtype else _dtype_of(from_)
+        return _CASTS[dtype.number][to.number]
+    except TypeError:
         raise ArgumentError(f"[can_cast] expected an array or a Dtype, got {type(from_).__name__}") from None
 
 
@@ -291,11 +296,14 @@ class finfo(_Limits):
     min: float
     smallest_normal: float
 
-    @functools.cache  # type: ignore[misc]
     def __new__(cls, arg: Dtype, /) -> Any:
-        if of(arg, "arg").kind not in "fc":
+        found = _FINFO[arg.number if type(arg) is Dtype else of(arg, "arg").number]
+        if found is None:
             raise ArgumentError(f"[finfo] dtype {arg.name} is not inexact.")
-        dtype = float32 if arg.kind == "c" else arg
+        return found if cls is finfo else cls._made(found.dtype)
+
+    @classmethod
+    def _made(cls, dtype: Dtype) -> Any:
         digits, exponent = _FLOATS[dtype.name]
         eps = 2.0 ** (1 - digits)
         most = (2 - eps) * 2.0**exponent
@@ -322,12 +330,23 @@ class iinfo(_Limits):
     max: int
     min: int
 
-    @functools.cache  # type: ignore[misc]
     def __new__(cls, arg: Dtype, /) -> Any:
-        if of(arg, "arg").kind not in "iu":
+        found = _IINFO[arg.number if type(arg) is Dtype else of(arg, "arg").number]
+        if found is None:
             raise ArgumentError(f"[iinfo] Only integer types supported but {arg.name} was provided")
-        bits = 8 * arg.size - (arg.kind == "i")
-        return cls._of(dtype=arg, max=2**bits - 1, min=-(2**bits) if arg.kind == "i" else 0)
+        return found if cls is iinfo else cls._made(found.dtype)
+
+    @classmethod
+    def _made(cls, dtype: Dtype) -> Any:
+        bits = 8 * dtype.size - (dtype.kind == "i")
+        return cls._of(dtype=dtype, max=2**bits - 1, min=-(2**bits) if dtype.kind == "i" else 0)
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
+
+
+# By the numbers of dtypes.
+_FINFO = tuple(
+    finfo._made(float32 if dtype.kind == "c" else dtype) if dtype.kind in "fc" else None for dtype in DTYPES
+)
+_IINFO = tuple(iinfo._made(dtype) if dtype.kind in "iu" else None for dtype in DTYPES)

@@ -26,6 +26,9 @@ class Group(native.Handle):
     rank = distributed_group.rank
     size = distributed_group.size
 
+    def __new__(cls, *_: Any) -> Group:
+        raise TypeError("Group: no constructor defined; use mx.distributed.init")
+
     def split(self, color: int, key: int = -1) -> Group:
         """The group of those processes that call this with the same color.
 

@@ -188,7 +188,9 @@ class CoreFunction:
         returns = told.pop("returns", "") or self._renamed(result_of(self.told))
         arguments = [(name, told.get(name) or about_parameter(self.row, name, core=True)) for name in self.given]
         rest = "" if self.row.python or self._numbered() else self._renamed(rest_of(self.told))
-        return Docstring(sentence, rest, arguments, returns, self._renamed(errors_of(self.told))).text(WIDTH - 4)
+        source = f"Source: {self.row.source}." if self.row.source else ""
+        errors = self._renamed(errors_of(self.told))
+        return Docstring(sentence, rest, arguments, returns, errors, source).text(WIDTH - 4)
 
     def _told(self) -> tuple[str, dict[str, str]]:
         """The sentence, and what the row says of parameters."""

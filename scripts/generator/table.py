@@ -24,6 +24,7 @@ has
             and about what it `returns`
   doc       what it computes; errors: what makes it fail
   returns   what Python gets, where no sentence of `doc` tells that of the result
+  source    who published the formula, for mlxffi.core's docstring
 
 A file's `also` names, by Python module, what the header's generated module takes from a handwritten one; its `glue`
 says which half of the cffi glue its functions stand in (see emit_cffi.py), where they do.
@@ -66,7 +67,7 @@ NAMESPACES = {
 # What a function's row may have beside its prototype and description.
 KEYS = {
     "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults",
-    "alias", "core", "composed", "python", "doc", "errors", "returns",
+    "alias", "core", "composed", "python", "doc", "errors", "returns", "source",
 }  # fmt: skip
 
 
@@ -136,6 +137,7 @@ class Function:
     doc: str = ""
     errors: str = ""
     returns_what: str = ""
+    source: str = ""
 
     @property
     def by_hand(self) -> bool:

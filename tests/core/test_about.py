@@ -24,6 +24,22 @@ def test_arguments(args):
     same(call("can_cast", *args))
 
 
+class Typed:
+    """Neither an array nor a Dtype, though it has attributes of both."""
+
+    dtype = ours.int32
+    number = 3
+
+
+def test_a_dtype_alone_makes_no_array():
+    with pytest.raises(ValueError, match="expected an array or a Dtype, got Typed"):
+        ours.can_cast(Typed(), ours.float32)
+    with pytest.raises(TypeError, match="to: expected a Dtype, got Typed"):
+        ours.can_cast(ours.int32, Typed())
+    with pytest.raises(ValueError, match="expected arrays and Dtypes, got Typed"):
+        ours.result_type(ours.int32, Typed())
+
+
 def test_buffer_sizes():
     same(call("get_array_buffer_size"))
     same(call("get_array_buffer_size", 3, [None, "x"]))

@@ -1,5 +1,6 @@
 """Devices and streams against mlx.core."""
 
+import re
 import threading
 
 import mlx.core
@@ -125,6 +126,23 @@ mx.array([1]).astype(mx.float32, stream=3)
 @pytest.mark.parametrize("text", EXPRESSIONS.strip().splitlines())
 def test_same(text):
     same(text)
+
+
+REFUSED = {
+    "default_stream(): device: expected a Device or DeviceType": lambda: mx.default_stream(3),
+    "is_available(): device: expected a Device or DeviceType": lambda: mx.is_available(3),
+    "device: expected a Device or DeviceType": lambda: mx.new_stream(3),
+    "device: expected a Device or DeviceType, got int": lambda: mx.new_thread_unsafe_stream(3),
+    "inv(): a: expected an array": lambda: mx.linalg.inv(3),
+    "rope(): a: expected an array": lambda: mx.fast.rope(3, 2, traditional=False, base=1.0, scale=1.0, offset=0),
+    "Group: no constructor defined; use mx.distributed.init": lambda: mx.distributed.Group(),
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_errors_name_what_was_called(text):
+    with pytest.raises(TypeError, match="^" + re.escape(text)):
+        REFUSED[text]()
 
 
 @pytest.mark.parametrize("library", [mx, mlx.core])

@@ -45,6 +45,13 @@ def test_dtype_has_no_constructor():
     same("mx.iinfo()")
 
 
+@pytest.mark.parametrize("value", ["float32", 3, [], {}, 1.5])
+@pytest.mark.parametrize("kind", [mx.finfo, mx.iinfo])
+def test_limits_say_what_they_got(kind, value):
+    with pytest.raises(TypeError, match=f"arg: expected a Dtype, got {type(value).__name__}"):
+        kind(value)
+
+
 @pytest.mark.parametrize("limits", ["mx.finfo(mx.float32)", "mx.iinfo(mx.int8)"])
 def test_limits_cannot_be_changed(limits):
     for change in ("{0}.max = 3", "del {0}.max", "{0}.other = 3"):

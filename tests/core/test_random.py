@@ -168,3 +168,10 @@ def test_every_instruction_set_and_number_of_threads_draws_the_same():
     expected = computed_by_any_number_of_threads(PROGRAM)
     for one, other in zip(computed(PROGRAM, MLXFFI_SIMD="baseline"), expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_normal_numbers_of_a_seed_are_near_those_of_mlx():
+    for mx in (ours, theirs):
+        mx.random.seed(7)
+    found, expected = (np.array(mx.random.normal((1_000_000,))) for mx in (ours, theirs))
+    np.testing.assert_allclose(found, expected, rtol=3e-7)

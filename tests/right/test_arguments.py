@@ -2,6 +2,7 @@
 
 import json
 import math
+import string
 import struct
 
 import numpy as np
@@ -163,7 +164,30 @@ def test_packed_numbers_are_rounded_once():
     assert mx.array_equal(mx.dequantize(words, *halves, bits=8), exact.astype(mx.bfloat16))
 
 
+@pytest.mark.parametrize("index", [1, -1, 2**31 - 1])
+def test_a_device_that_does_not_exist_is_refused_at_once(index):
+    device, before = mx.Device(mx.cpu, index), mx.default_device()
+    for refuse in (mx.new_stream, mx.new_thread_unsafe_stream, mx.set_default_device):
+        with pytest.raises(IndexError, match=rf"expected a device that this process has, got Device\(cpu, {index}\)"):
+            refuse(device)
+    assert mx.default_device() == before
+
+
 # --- text ---
+
+
+@pytest.mark.parametrize("call", [mx.einsum, mx.einsum_path, lambda text, *arrays: m.einsum(text, arrays)])
+def test_an_einsum_has_52_letters(call):
+    def contracted(count, ending, axes=0):
+        return call(",".join(letters[:count]) + ending, *[mx.ones([1])] * (count - 1), mx.ones([1] * (1 + axes)))
+
+    letters = string.ascii_letters
+    contracted(49, "->")
+    contracted(48, "...->...", axes=4)
+    with pytest.raises(ValueError, match="`subscripts`: expected at most 52 different characters, got 55"):
+        contracted(52, "->")
+    with pytest.raises(ValueError, match=r"`subscripts`: expected at most 52 labels and axes of .*, got 53"):
+        contracted(48, "...->...", axes=5)
 
 
 def test_a_precision_that_needs_too_much_stack_is_refused():

@@ -145,6 +145,17 @@ def test_functions_of_float32_are_near_in_any_size(name, size):
 
 
 @pytest.mark.skipif(mx.default_device() != mx.cpu, reason="about kernels of CPUs")
+def test_normal_numbers_are_near_exact_ones():
+    key, lowest = mx.random.key(3), float(np.nextafter(np.float32(-1), np.float32(0)))
+    drawn = mx.random.uniform(lowest, 1.0, (1_000_000,), key=key).astype(mx.float64, mx.cpu)
+    expected = np.sqrt(2) * np.array(mx.erfinv(drawn, stream=mx.cpu))
+    found = np.array(mx.random.normal((1_000_000,), key=key))
+    assert ((found == 0) == (expected == 0)).all()
+    some = found != 0
+    assert digits_off(mx.array(found[some]), expected[some], 24) <= 1.5
+
+
+@pytest.mark.skipif(mx.default_device() != mx.cpu, reason="about kernels of CPUs")
 @pytest.mark.parametrize("size", [1, 17, 1 << 15])
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
 def test_what_is_no_number_keeps_its_sign(dtype, size):

@@ -1075,8 +1075,9 @@ int mlx_divmod(mlx_vector_array *res, const mlx_array a, const mlx_array b, cons
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `operands` is empty or their number differs from that in
  * `subscripts`, `subscripts` is malformed, repeats a letter in the result or names one there that
- * no operand has, the number of letters or the sizes do not fit the operands, or a matrix product
- * of integer or bool operands is needed, or a bad argument.
+ * no operand has, has more than 52 different characters or labels and axes of "...", the number of
+ * letters or the sizes do not fit the operands, or a matrix product of integer or bool operands is
+ * needed, or a bad argument.
  */
 int mlx_einsum(
     mlx_array *res,
@@ -3739,8 +3740,9 @@ int mlx_diff(mlx_array *res, const mlx_array a, int n, int axis, const mlx_strea
  *
  * `path`: receives the result; the caller owns it and frees it with mlx_vector_int_free().
  * `description`: receives the result; the caller owns it and frees it with mlx_string_free().
- * Returns 0, or 1 after an error: `subscripts` is malformed, its number of inputs differs from the
- * number of operands, or a label stands for axes of different sizes, or a bad argument.
+ * Returns 0, or 1 after an error: `subscripts` is malformed or has more than 52 different
+ * characters or labels and axes of "...", its number of inputs differs from the number of operands,
+ * or a label stands for axes of different sizes, or a bad argument.
  */
 int mlx_einsum_path(
     mlx_vector_int *path,

@@ -1,11 +1,12 @@
-#include "convert.h"
+#include "guards.h"
 #include "mlx/einsum.h"
 
 using namespace mlxc;
 
 extern "C" int mlx_einsum_path(mlx_vector_int* path, mlx_string* description, const char* subscripts, const mlx_vector_array operands) {
   return guarded(__func__, [&] {
-    auto [contractions, summary] = mx::einsum_path(text(subscripts, "subscripts"), get(operands, "operands"));
+    auto& arrays = get(operands, "operands");
+    auto [contractions, summary] = mx::einsum_path(few_labels(text(subscripts, "subscripts"), arrays), arrays);
     std::vector<int> flat;
     for (auto& positions : contractions) {
       flat.insert(flat.end(), positions.begin(), positions.end());

@@ -1,9 +1,12 @@
 #include "guards.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <limits>
 #include <mutex>
+#include <set>
+#include <sstream>
 
 #include "mlx/scheduler.h"
 
@@ -53,6 +56,16 @@ void check_kernel_fits(int64_t size, int64_t kernel, const Window& window, size_
   int64_t dilated = (kernel - 1) * of_axis(window.kernel_dilation, axis, 1) + 1;
   if (of_axis(window.stride, axis, 1) > 1 && padded < dilated) {
     throw BadArgument("weight", "expected a kernel that fits into the padded input of size " + std::to_string(padded) + ", got a dilated kernel of size " + std::to_string(dilated));
+  }
+}
+
+bool is_label(unsigned char character) {
+  return std::isalpha(character);
+}
+
+void check_letters(const char* what, size_t count) {
+  if (count > 52) {
+    throw BadArgument("subscripts", "expected at most 52 " + std::string(what) + ", got " + std::to_string(count));
   }
 }
 
@@ -113,6 +126,21 @@ std::vector<int> axes_of(const mx::array& a, std::vector<int> axes, const char* 
     }
   }
   return axes;
+}
+
+std::string few_labels(std::string subscripts, const std::vector<mx::array>& operands) {
+  std::set<char> different(subscripts.begin(), subscripts.end());
+  check_letters("different characters", different.size());
+  std::istringstream terms(subscripts.substr(0, subscripts.find("->")));
+  std::string term;
+  size_t most = 0;
+  for (auto& operand : operands) {
+    std::getline(terms, term, ',');
+    size_t axes = operand.ndim(), labels = std::count_if(term.begin(), term.end(), is_label);
+    most = std::max(most, term.find('.') != term.npos && axes > labels ? axes - labels : 0);
+  }
+  check_letters("labels and axes of \"...\"", std::count_if(different.begin(), different.end(), is_label) + most);
+  return subscripts;
 }
 
 const mx::array& weights(const mx::array& weight, const mx::array& input, const Window& window) {

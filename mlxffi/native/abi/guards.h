@@ -27,6 +27,10 @@ mx::Shape deducible(mx::Shape shape);
 // The axes of an array, each in range.
 std::vector<int> axes_of(const mx::array& a, std::vector<int> axes, const char* argument);
 
+// The subscripts of an einsum: MLX has 52 letters for labels and the axes of "...", and counts all different characters
+// against them.
+std::string few_labels(std::string subscripts, const std::vector<mx::array>& operands);
+
 // --- convolutions ---
 
 // How the window of a convolution moves, each list for all axes or axis by axis.

@@ -45,6 +45,8 @@ def layer_norm(
     Raises:
       Error: `x` has no axes, the resulting dtype is not a real floating-point one, or `weight` or `bias` is not a
         vector of the size of the last axis.
+
+    Source: Ba et al. 2016.
     """
 
 
@@ -65,6 +67,8 @@ def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevi
     Raises:
       Error: `x` has no axes, the resulting dtype is not a real floating-point one, or `weight` is not a vector of the
         size of the last axis.
+
+    Source: Zhang and Sennrich 2019; docs/fused.md.
     """
 
 
@@ -98,6 +102,8 @@ def rope(
       Error: `a` has fewer than 3 axes or is not of a real floating-point dtype, `dims` is odd, not positive or larger
         than the last axis, both or neither of `base` and `freqs` are given, `freqs` is not a vector of `dims`/2 values,
         or `offset` is not an integer array of one value or of one value per entry of axis 0.
+
+    Source: Su et al. 2021; docs/fused.md.
     """
 
 

@@ -33,7 +33,7 @@ extern "C" int mlx_divmod(mlx_vector_array *res, const mlx_array a, const mlx_ar
 }
 
 extern "C" int mlx_einsum(mlx_array *res, const char *subscripts, const mlx_vector_array operands, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::einsum(text(subscripts, "subscripts"), get(operands, "operands"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::einsum(few_labels(text(subscripts, "subscripts"), get(operands, "operands")), get(operands, "operands"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_equal(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {

@@ -24,6 +24,7 @@ typedef struct {
   Called *called;
   AbiRow row;
   PyObject *function;   /* which it stands for; a tuple until somebody asks for it: see `imported` */
+  PyObject *name;       /* of the function; NULL: that of the row does */
   PyObject *joined;     /* the names of its parameters, between commas */
   bool reads, converts; /* arguments as they lie; all others, so that the function is never called */
   PyObject *weakrefs;
@@ -235,6 +236,7 @@ static PyObject *operation_reduce(PyObject *self, PyObject *unused) {
 static void operation_dealloc(PyObject *object) {
   Operation *self = (Operation *)object;
   Py_XDECREF(self->function);
+  Py_XDECREF(self->name);
   Py_XDECREF(self->joined);
   for (int i = 0; i < self->parameters; i++) {
     Py_XDECREF(self->given[i].name);
@@ -308,6 +310,15 @@ static bool read_parameters(Operation *self, PyObject *names, PyObject *defaults
   return self->row.parameters;
 }
 
+/* Errors name what was called, where the row has the name of a function of C. */
+static bool read_name(Operation *self) {
+  if (PyTuple_Check(self->function)) {
+    self->name = Py_NewRef(PyTuple_GetItem(self->function, 1));
+    self->row.row.name = PyUnicode_AsUTF8AndSize(self->name, NULL);
+  }
+  return self->row.row.name;
+}
+
 /* An operation with the names in a list, or NULL where they are not as many as C reads. */
 static Operation *allocated(const Row *row, PyObject *names) {
   bool rest = strchr(row->letters, '*') != NULL;
@@ -360,7 +371,7 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
     self->positional = positional;
     self->reads = reads;
     self->converts = converts;
-    if (!read_parameters(self, names, defaults)) {
+    if (!read_name(self) || !read_parameters(self, names, defaults)) {
       Py_CLEAR(self);
     }
   }
