@@ -133,40 +133,15 @@ def as_gpus_do(monkeypatch):
         monkeypatch.setattr(module, "on_cpu", lambda: False)
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("case", "packed"), [("lora", False), ("lora", True), ("full", False)])
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3_text"])
-def test_as_gpus_run_them(family, packed, monkeypatch):
+def test_as_gpus_run_them(family, case, packed, monkeypatch):
     monkeypatch.setattr(layers.forward, "MANY_ROWS", 8)
-    losses, found = trained(made(family, packed=packed))
+    losses, found = trained(made(family, case, packed))
     as_gpus_do(monkeypatch)
-    other_losses, other = trained(made(family, packed=packed))
+    other_losses, other = trained(made(family, case, packed))
     np.testing.assert_allclose(losses, other_losses, rtol=1e-5)
     same(found, other, 1e-5)
-
-
-@pytest.mark.parametrize("many", [1, 1000], ids=["many tokens", "few tokens"])
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma3_text"])
-def test_weights_that_are_trained_themselves_are_joined_on_gpus(family, many, monkeypatch):
-    monkeypatch.setattr(decoder, "MANY", many)
-    wanted_losses, wanted = trained(made(family, "full"))
-    as_gpus_do(monkeypatch)
-    model = made(family, "full")
-    losses, found = trained(model)
-    paths = packing_of(model, optimizers.SGD(0.1)).joined(first_state(model, optimizers.SGD(0.1), 0, World()).trained)
-    assert {path.split(".")[-2] for path in paths} >= NAMES.keys()
-    np.testing.assert_allclose(losses, wanted_losses, rtol=1e-5)
-    same(found, wanted, 1e-6)
-
-
-def test_only_layers_of_which_all_is_trained_are_joined_on_gpus(monkeypatch):
-    as_gpus_do(monkeypatch)
-    parameters = made(case="full").parameters()
-    attention = "model.layers.0.self_attn"
-    parts = [f"{attention}.{name}" for name in NAMES["qkv_proj"]]
-    for chosen, count in ((parts, 1), (parts[:2], 0), ([*parts, "model.layers.1.mlp"], 2)):
-        model = FunctionalModel(parameters, lambda *_: None, trainable=chosen, joined=NAMES)
-        arrays = model.with_joints().joints.joined(flatten(model.trainable()))
-        assert sum(path.split(".")[-2] in NAMES for path in arrays) == count
 
 
 @pytest.mark.parametrize("case", ADAPTERS)

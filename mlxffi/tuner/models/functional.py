@@ -14,7 +14,7 @@ from ...losses import Head
 from .. import layers, lora
 from ..layers import Node
 from ..trees import Tree, flatten, merged, unflatten
-from .joined import Joints, joints_of, joints_of_weights
+from .joined import Joints, joints_of
 from .prepared import Multipliers, multipliers_of
 
 Wanted: TypeAlias = "Callable[[str, mx.array], bool] | Iterable[str]"
@@ -149,26 +149,20 @@ class FunctionalModel:
         self._trained = merged(self._trained, trained)
 
     def with_joints(self) -> FunctionalModel:
-        """This model for training steps: layers of one input are joined where they can be; without an adapter, on GPUs.
+        """This model for training steps: beside an adapter, layers of one input are joined where they can be.
 
         Returns:
           The model itself, or one whose `joints` and `multipliers` say in what form it takes trained parameters.
         """
-        if self._fused or (self._config is None and layers.on_cpu()):
+        if self._config is None or self._fused:
             return self
         if self._with_joints is None:
+            joints = joints_of(self._base, self._trained, self._config, self._joined)
             self._with_joints = copy.copy(self)
-            self._with_joints._join()
+            self._with_joints._base, self._with_joints.joints = joints.put_into(self._base), joints
+            adapter = lora.Adapter(self._trained, self._config)
+            self._with_joints.multipliers = multipliers_of(self._with_joints._base, adapter, joints)
         return self._with_joints
-
-    def _join(self) -> None:
-        if self._config is None:
-            self.joints = joints_of_weights(self._base, self._trained, self._joined)
-            self._base = self.joints.put_beside(self._base)
-            return
-        self.joints = joints_of(self._base, self._trained, self._config, self._joined)
-        self._base = self.joints.put_into(self._base)
-        self.multipliers = multipliers_of(self._base, lora.Adapter(self._trained, self._config), self.joints)
 
     def logits(
         self,

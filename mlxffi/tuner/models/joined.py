@@ -193,17 +193,6 @@ class Joints:
             made |= arrays | {f"{joint.path}.{name}": item for name, item in _about(joint, nodes)}
         return merged(base, unflatten(made))
 
-    def put_beside(self, base: Tree) -> Tree:
-        """A tree with joined layers as well, which lack the arrays: these are trained.
-
-        Args:
-          base: the tree.
-
-        Returns:
-          A new tree.
-        """
-        return merged(base, unflatten({f"{joint.path}.widths": joint.widths for joint in self._found}))
-
     def multiplier(self, path: str, factor: mx.array, config: LoRAConfig) -> mx.array:
         """By what a factor is multiplied before a layer multiplies by it.
 
@@ -264,41 +253,14 @@ def joints_of(base: Tree, factors: Tree, config: LoRAConfig, names: Mapping[str,
       The joined layers.
     """
     nodes, trained = dict(layers_of(base)), flatten(factors)
-    side_by_side = [item for item in _side_by_side(nodes, names) if _is_plain(*item, config)]
-    found = [_joint(path, parts, nodes, trained) for path, parts in side_by_side]
-    return Joints([joint for joint in found if joint])
-
-
-def joints_of_weights(base: Tree, trained: Tree, names: Mapping[str, Sequence[str]]) -> Joints:
-    """The layers that can be joined of a model whose weights are trained themselves, with all that they have.
-
-    Args:
-      base: the model's parameters.
-      trained: those of them that are trained.
-      names: as for `joints_of`.
-
-    Returns:
-      The joined layers.
-    """
-    nodes, arrays = dict(layers_of(base)), flatten(trained)
     found = []
-    for path, parts in _side_by_side(nodes, names):
-        held = {f"{part}.{name}" for part in parts for name in ROWS if nodes[part].get(name) is not None}
-        if held <= arrays.keys() and len({_kind(nodes[part]) for part in parts}) == 1:
-            found.append(Joint(path, parts, tuple(layers.dims(nodes[part])[0] for part in parts), (0,) * len(parts)))
-    return Joints(found)
-
-
-def _side_by_side(
-    nodes: Mapping[str, Node], names: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The path of each joined layer, and those of its parts, where a model has these."""
     for path in nodes:
         parent, _, last = path.rpartition(".")
         for name, wanted in names.items():
-            parts = tuple(f"{parent}.{part}" for part in wanted)
-            if last == wanted[0] and nodes.keys() >= set(parts):
-                yield f"{parent}.{name}", parts
+            joint, parts = f"{parent}.{name}", tuple(f"{parent}.{part}" for part in wanted)
+            if last == wanted[0] and nodes.keys() >= set(parts) and _is_plain(joint, parts, config):
+                found.append(_joint(joint, parts, nodes, trained))
+    return Joints([joint for joint in found if joint])
 
 
 def _is_plain(path: str, parts: Sequence[str], config: LoRAConfig) -> bool:
