@@ -59,19 +59,6 @@ void scan_side_by_side(const T* from, T* to, int64_t length, bool reverse) {
   }
 }
 
-// A result that is not one of several stays in a register.
-template <class F, class T>
-void scan_alone(const T* from, T* to, int64_t length, bool reverse) {
-  int64_t step = reverse ? -1 : 1, place = reverse ? length - 1 : 0;
-  T running = from[place];
-  to[place] = running;
-  for (int64_t left = length - 1; left > 0; left--) {
-    place += step;
-    running = F::of(running, from[place]);
-    to[place] = running;
-  }
-}
-
 template <class F, class T>
 void scan_rows(const char* from, char* to, int64_t rows, int64_t length, bool reverse) {
   auto numbers = reinterpret_cast<const T*>(from);
@@ -81,7 +68,7 @@ void scan_rows(const char* from, char* to, int64_t rows, int64_t length, bool re
     return;
   }
   for (int64_t row = 0; row < rows; row++) {
-    scan_alone<F, T>(numbers + row * length, results + row * length, length, reverse);
+    scan_side_by_side<F, T, 1>(numbers + row * length, results + row * length, length, reverse);
   }
 }
 
