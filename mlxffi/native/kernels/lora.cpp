@@ -3,8 +3,6 @@
 //   dx = g weight + u a^T,  da = x^T u,  db = scale (x a)^T g.
 #include "lora.h"
 
-#include <thread>
-
 #include "half_matrices.h"
 #include "half_products.h"
 #include "packed_product.h"
@@ -29,10 +27,9 @@ Matrix rows_from(Matrix matrix, int64_t row) {
 }
 
 // Tiles of a product with a weight, two blocks of rows high and half as wide: as many as blocks of rows are, but the BLAS, which
-// packs both operands of each, packs half as much of the weight. Two processors have enough with half of them, twice as high.
+// packs both operands of each, packs half as much of the weight.
 void over_tiles(int64_t rows, int64_t columns, const std::function<void(Range, Range)>& body) {
-  static const int blocks = std::thread::hardware_concurrency() <= 2 ? 4 : 2;
-  int64_t height = blocks * row_block(rows), width = (columns + 127) / 128 * 64;
+  int64_t height = 2 * row_block(rows), width = (columns + 127) / 128 * 64;
   int64_t down = (rows + height - 1) / height, across = (columns + width - 1) / width;
   parallel_for(down * across, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
