@@ -81,7 +81,7 @@ def _status(function: Function) -> list[int]:
     """The values that can come; none where the function returns something else."""
     if function.returns != "int" or function.value:
         return []
-    return [0, 1, 2] if function.nothing else [0] if function.cpp == "@free" else [0, 1]
+    return [0, 1, 2] if function.nothing else [0, 1]
 
 
 def _parameter(function: Function, param: Param, handles: set[str]) -> dict[str, Any]:

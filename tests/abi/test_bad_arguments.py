@@ -90,7 +90,7 @@ def test_the_argument_at_fault_is_named(outcomes):
         if outcome.failed and rules.refused(case) and not rules.matches(case, rules.UNNAMED):
             if re.fullmatch(rules.NEGATIVE, case.flaw):
                 continue
-            name = "res" if case.flaw == "NULL slot" else case.parameter
+            name = "res" if case.flaw in ("NULL slot", "slot of no handle") else case.parameter
             assert f"argument `{name}`" in outcome.text, f"{case.name}: {outcome.text}"
             assert outcome.text.startswith(f"[{case.function}"), f"{case.name}: {outcome.text}"
 

@@ -12,13 +12,15 @@ from typing import Any
 from .calls import BY_NAME, BY_TYPE, CALLS, VARIANTS
 from .native import DTYPES
 from .rules import refused
-from .specs import NULL, Array, Case, Items, Optional, VTable
+from .specs import NULL, Array, Case, Forged, Items, Optional, VTable
 from .table import Function, Parameter
 
 SHAPES = ((), (0,), (1,), (3,), (4,), (64,), (0, 0), (0, 4), (4, 0), (2, 3), (2, 4, 4), (2, 0, 4), (1, 2, 3, 4, 5))
 EMPTY = ((0, 4), (4, 0), (2, 0, 4), (0, 3, 0))
 WHOLE = (-1, 0, 1, 2, 3, 5, 99, 1 << 20, 2**31 - 1, -(2**31))
 BIG = 1 << 40
+# Results that are numbers.
+NO_HANDLES = ("mlx_dtype *", "mlx_device_type *", "mlx_complex64_t *")
 PAIRS = 12
 HUGE = re.compile(r"\d{6}|\de\+")
 FORMAT = "%s%n%d"
@@ -116,10 +118,14 @@ def _told(change: dict[str, Any]) -> str:
 
 def _out(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
     yield "NULL slot", NULL
+    if parameter.type.startswith("mlx_") and parameter.type not in NO_HANDLES:
+        yield "slot of no handle", Forged(8)
 
 
 def _handle(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
     yield "empty handle", NULL
+    yield "no handle", Forged(8)
+    yield "another kind", Forged()
     if valid is NULL:
         if parameter.type in BY_TYPE:
             yield "not empty", BY_TYPE[parameter.type]

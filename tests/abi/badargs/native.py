@@ -11,7 +11,7 @@ from typing import Any
 from mlxffi import dtype as dtypes
 from mlxffi import ffi, lib
 
-from .specs import NULL, Array, Items, Optional, VTable
+from .specs import NULL, Array, Forged, Items, Optional, VTable
 from .table import Function, Parameter
 
 DTYPES = [dtype.name for dtype in dtypes.DTYPES]
@@ -116,7 +116,7 @@ class Scope:
     def argument(self, function: Function, parameter: Parameter, spec: Any) -> Any:
         """The C value of one argument."""
         if parameter.role == "handle":
-            freed = function.name.endswith("_free")
+            freed = function.name.endswith("_free") and not isinstance(spec, Forged)
             before = len(self.frees)
             handle = self.handle(parameter.type, spec)
             if freed and len(self.frees) > before:
@@ -158,7 +158,12 @@ class Scope:
         return ffi.NULL if spec is NULL else callback(ffi.typeof(getattr(lib, function.name)).args[index])
 
     def _out(self, parameter: Parameter, spec: Any, function: Function) -> Any:
-        return ffi.NULL if spec is NULL else self.new(parameter.type)
+        if spec is NULL:
+            return ffi.NULL
+        slot = self.new(parameter.type)
+        if isinstance(spec, Forged):
+            slot[0] = self.forged(parameter.type.removesuffix("*").strip(), spec)
+        return slot
 
     def _vtable(self, parameter: Parameter, spec: VTable, function: Function) -> Any:
         return self.vtable(spec)
@@ -182,9 +187,21 @@ class Scope:
         """A handle of a type; what it stands for is freed with the scope."""
         if spec is NULL:
             return self.new(f"{kind} *")[0]
+        if isinstance(spec, Forged):
+            return self.forged(kind, spec)
         if kind == "mlx_stream":
             return default_stream()
         return self.owned(kind, self.made(kind, spec))
+
+    def forged(self, kind: str, spec: Forged) -> Any:
+        """A handle that is none."""
+        slot = self.new(f"{kind} *")
+        if spec.number is None:
+            other = self.handle("mlx_string", "x") if kind == "mlx_array" else self.handle("mlx_array", Array())
+            slot.ctx = other.ctx
+        else:
+            slot.ctx = ffi.cast("void *", spec.number)
+        return slot[0]
 
     def made(self, kind: str, spec: Any) -> Any:
         """A new handle."""

@@ -22,7 +22,7 @@ SIZES = (
 
 # What every function refuses, or all that have such a parameter.
 REFUSED: tuple[Rule, ...] = (
-    (ANY, ANY, r"NULL|NULL slot|NULL of length 1|empty handle|empty element"),
+    (ANY, ANY, r"NULL|NULL slot|NULL of length 1|empty handle|empty element|(slot of )?no handle|another kind"),
     (ANY, ANY, r"huge length|negative length|outside the enum .*|device \(.*|without \w+"),
     (ANY, r"file|path", r"no such folder|a folder"),
     (r"mlx_load\w*|mlx_imported_function_new", r"file", r"no such file|noise"),
@@ -68,8 +68,10 @@ UNAVAILABLE: dict[Rule, str] = {
 
 # Errors that cannot name the parameter at fault.
 UNNAMED: dict[Rule, str] = {
-    (ANY, r"file|path|in_stream", r"(?!NULL|empty handle).*"): "what is wrong is the file, which is named instead",
+    (ANY, r"file|path|in_stream", r"(?!NULL|(empty|no) handle|another kind).*"): "what is wrong is the file, it says",
     (r"mlx_fast_\w*kernel\w*", ANY, ANY): "without the backend nothing is looked at",
+    (r"mlx_distributed_(send|recv\w*|group_split)", r"res", r"slot of no handle"): "the group comes first",
+    (r"\w+_free", ANY, r"no handle|another kind"): "there is but one",
 }
 
 # Functions whose documentation speaks of dtypes, but not of a dtype that they refuse.

@@ -24,6 +24,13 @@ NULL = Null.NULL
 
 
 @dataclass(frozen=True)
+class Forged:
+    """A handle that is none: a number in the place of an address; without one, what a handle of another kind holds."""
+
+    number: int | None = None
+
+
+@dataclass(frozen=True)
 class Array:
     """An array: `fill` is "count" (1 2 3 4 5 1 2 ...), "zero" or "eye", `layout` "row", "column" or "broadcast"."""
 
