@@ -42,6 +42,6 @@
   {                                                                                                                \
     name, MLXFFI_FOR_ELEMENTS(cross_entropy), MLXFFI_FOR_ELEMENTS(cross_entropy_gradient), MLXFFI_FOR_ELEMENTS(kl), \
         MLXFFI_FOR_ELEMENTS(js), MLXFFI_FOR_ELEMENTS(kl_gradient), MLXFFI_FOR_ELEMENTS(js_gradient),               \
-        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {number_kernel_of, number_conversion_of}, MLXFFI_FOLD_KERNELS,              \
-        MLXFFI_SORT_KERNELS, random_words                                                                          \
+        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {number_kernel_of, number_conversion_of},                    \
+        MLXFFI_FOLD_KERNELS, MLXFFI_SORT_KERNELS, random_words                                                     \
   }
