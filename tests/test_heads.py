@@ -7,7 +7,6 @@ from helpers import error_of, needs_own_mlxc
 from losses_oracle import array_of, as_numpy
 
 import mlxffi as m
-import mlxffi.core as mx
 from mlxffi import fused
 
 RNG = np.random.default_rng(7)
@@ -47,11 +46,6 @@ def test_rows_may_have_positions_of_their_own():
         alone = fused.heads(m.Array(x[row]), *(m.Array(table[part]) for table in tables), None, None, 2, 1, EPS)
         for one, other in zip(whole, alone, strict=True):
             np.testing.assert_array_equal(as_numpy(one)[row], as_numpy(other))
-
-
-def test_arrays_of_the_other_layer():
-    given = [mx.array(item) for item in (np.ones((POSITIONS, 4 * WIDTH)), *TURNS)]
-    assert [type(one) for one in fused.heads(*given, None, None, 2, 1, EPS)] == [mx.array] * 3
 
 
 REFUSED = {

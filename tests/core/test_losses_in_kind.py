@@ -66,6 +66,11 @@ def test_the_top_of_the_package_answers_in_kind_too():
     assert m.cross_entropy(x, targets).tolist() == m.cross_entropy(m.Array(LOGITS), [0, 2]).tolist()
 
 
+def test_several_answers_are_all_of_that_class():
+    x, cosines, sines = mx.ones((4, 24)), mx.ones((4, 3)), mx.zeros((4, 2, 3))
+    assert [type(one) for one in fused.heads(x, cosines, sines, None, None, 2, 1, 1e-5)] == [mx.array] * 3
+
+
 def test_a_keyword_argument_counts_like_any_other():
     weights = mx.array([0.5, 2.0])
     assert type(losses.cross_entropy(LOGITS, [0, 2], weights=weights)) is mx.array
