@@ -217,6 +217,18 @@ def working_dtype(parameter: array) -> Dtype:
     return mx.float32 if parameter.dtype == mx.float16 else parameter.dtype
 
 
+def is_elementwise(optimizer: object) -> bool:
+    """Whether an optimizer looks at each number by itself.
+
+    Args:
+      optimizer: ours, or another, which does so only if it says so.
+
+    Returns:
+      True where arrays may be joined for it.
+    """
+    return bool(getattr(optimizer, "elementwise", False))
+
+
 SCALARS = ("step", "learning_rate")
 
 

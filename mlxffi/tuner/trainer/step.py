@@ -20,7 +20,7 @@ from ..losses import default_loss, sums_of
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
 from ..models.prepared import preparation_of
-from ..optimizers.base import clip_grad_norm, working_dtype
+from ..optimizers.base import clip_grad_norm, is_elementwise, working_dtype
 from ..trees import Tree, flatten, merged, refilled, tree_map
 from .args import TrainingArgs
 from .packing import Packing
@@ -188,7 +188,7 @@ def packing_of(model: Tunable, optimizer: Optimizer, checkpoint: bool = False) -
       How to pack a tree like the model's `trainable()`.
     """
     joints = getattr(_running(model, optimizer, checkpoint), "joints", None)
-    return Packing(model.trainable(), not getattr(optimizer, "elementwise", False), joints)
+    return Packing(model.trainable(), not is_elementwise(optimizer), joints)
 
 
 def _running(model: Tunable, optimizer: Optimizer, checkpoint: bool) -> Tunable:
@@ -196,7 +196,7 @@ def _running(model: Tunable, optimizer: Optimizer, checkpoint: bool) -> Tunable:
     checkpointed, which is for memory: with joined layers they take twice as much.
     """
     join = getattr(model, "with_joints", None)
-    found: Tunable = join() if join and getattr(optimizer, "elementwise", False) and not checkpoint else model
+    found: Tunable = join() if join and is_elementwise(optimizer) and not checkpoint else model
     return found
 
 
