@@ -32,13 +32,7 @@ struct Active {
   }
 };
 
-constexpr std::array<std::string_view, 3> reshapes = {"Reshape", "Flatten", "Unflatten"};
 constexpr std::array<std::string_view, 9> views = {"AsStrided", "Broadcast", "Copy", "ExpandDims", "Slice", "Split", "Squeeze", "StopGradient", "Transpose"};
-
-template <size_t count>
-bool is_in(const std::array<std::string_view, count>& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 // Whether MLX has no task for the stream, as for what its input's memory holds already.
 bool is_done_at_once(const mx::Primitive& primitive) {
@@ -46,7 +40,7 @@ bool is_done_at_once(const mx::Primitive& primitive) {
 }
 
 bool needs_a_copy(const mx::array& node) {
-  return is_in(reshapes, node.primitive().name()) && !node.inputs()[0].flags().row_contiguous;
+  return is_reshape(node.primitive()) && !node.inputs()[0].flags().row_contiguous;
 }
 
 // The nodes of a graph, each after its inputs.
@@ -157,11 +151,11 @@ bool at_once() {
 }
 
 bool is_view(const mx::Primitive& primitive) {
-  return is_in(views, primitive.name());
+  return std::find(views.begin(), views.end(), primitive.name()) != views.end();
 }
 
 bool costs_nothing(const mx::Primitive& primitive) {
-  return is_view(primitive) || is_in(reshapes, primitive.name());
+  return is_view(primitive) || is_reshape(primitive);
 }
 
 } // namespace mlxffi

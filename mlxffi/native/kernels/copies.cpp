@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "recycled.h"
 #include "row_access.h"
@@ -100,6 +101,11 @@ void make_contiguous(const mx::array& a, bool may_be_columns, mx::array& out, mx
   constexpr size_t most_besides = 16384;
   bool is_contiguous = a.flags().row_contiguous || (may_be_columns && a.flags().col_contiguous);
   is_contiguous && a.buffer_size() <= a.nbytes() + most_besides ? out.copy_shared_buffer(a) : copy_all(a, out, s);
+}
+
+bool is_reshape(const mx::Primitive& primitive) {
+  std::string_view name = primitive.name();
+  return name == "Reshape" || name == "Flatten" || name == "Unflatten";
 }
 
 bool copy_reshaped(const mx::array& a, mx::array& out, mx::Stream s) {

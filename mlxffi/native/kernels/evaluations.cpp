@@ -191,8 +191,7 @@ Evaluation made_contiguous(const mx::Contiguous& contiguous) {
 // Only of many numbers: looking whether something is to be copied would take longer than to copy a few.
 Evaluation reshaping(const mx::array& node) {
   constexpr size_t many = 4096;
-  std::string_view name = node.primitive().name();
-  if (node.size() < many || !(name == "Reshape" || name == "Flatten" || name == "Unflatten")) {
+  if (node.size() < many || !is_reshape(node.primitive())) {
     return nullptr;
   }
   return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) { return copy_reshaped(inputs[0], outputs[0], s); };
