@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
@@ -25,7 +26,10 @@ namespace mlxffi {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr int most_threads = 1024;
+constexpr std::chrono::microseconds waiting(64);
 
 int usable_cpus() {
 #ifdef __linux__
@@ -50,6 +54,30 @@ int wanted_threads() {
   return static_cast<int>(count);
 }
 
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Whether something holds soon, within less time than it takes to wake a thread. Products of one row follow each other so fast
+// that threads which sleep in between would come too late for most. Threads that share a CPU do not wait like this.
+template <class Predicate>
+bool soon(Predicate holds) {
+  static const bool alone = thread_count() <= usable_cpus();
+  for (auto end = Clock::now() + waiting; alone && Clock::now() < end;) {
+    for (int i = 0; i < 16; i++) {
+      if (holds()) {
+        return true;
+      }
+      pause();
+    }
+  }
+  return false;
+}
+
 thread_local bool within = false;
 
 // One parallel_for: it lives on its caller's stack, and leaves the list before it goes.
@@ -57,7 +85,7 @@ struct Loop {
   int64_t count, grain;
   const std::function<void(int64_t, int64_t)>& body;
   std::atomic<int64_t> next{0};
-  int helpers = 0;
+  std::atomic<int> helpers = 0;
   std::condition_variable left{};
   std::exception_ptr failure{};
 
@@ -101,11 +129,20 @@ class Pool {
   std::exception_ptr run(Loop& loop) {
     std::unique_lock lock(mutex_);
     auto place = loops_.insert(loops_.end(), &loop);
+    begun_++;
+    bool asleep = sleepers_ > 0;
     lock.unlock();
-    wake_.notify_all();
+    if (asleep) {
+      wake_.notify_all();
+    }
     auto failure = loop.work();
     lock.lock();
     loops_.erase(place);
+    if (loop.helpers > 0) {
+      lock.unlock();
+      soon([&] { return loop.helpers == 0; });
+      lock.lock();
+    }
     loop.left.wait(lock, [&] { return loop.helpers == 0; });
     return failure ? failure : loop.failure;
   }
@@ -114,8 +151,7 @@ class Pool {
   [[noreturn]] void serve() {
     std::unique_lock lock(mutex_);
     for (;;) {
-      Loop* loop = nullptr;
-      wake_.wait(lock, [&] { return (loop = find()) != nullptr; });
+      Loop* loop = wait(lock);
       loop->helpers++;
       lock.unlock();
       auto failure = loop->work();
@@ -129,6 +165,23 @@ class Pool {
     }
   }
 
+  Loop* wait(std::unique_lock<std::mutex>& lock) {
+    for (;;) {
+      if (Loop* loop = find()) {
+        return loop;
+      }
+      int64_t before = begun_;
+      lock.unlock();
+      bool came = soon([&] { return begun_ != before; });
+      lock.lock();
+      if (!came) {
+        sleepers_++;
+        wake_.wait(lock, [&] { return find() != nullptr; });
+        sleepers_--;
+      }
+    }
+  }
+
   Loop* find() {
     auto found = std::find_if(loops_.begin(), loops_.end(), [](Loop* loop) { return loop->has_work(); });
     return found == loops_.end() ? nullptr : *found;
@@ -137,6 +190,8 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::list<Loop*> loops_;
+  std::atomic<int64_t> begun_ = 0;
+  int sleepers_ = 0;
 };
 
 // Never destroyed: the process may end while workers sleep, and while MLX's streams still compute.
