@@ -226,6 +226,16 @@ static PyObject *owner_dtype(PyObject *self, void *unused) {
   return array.ctx ? dtype_object(mlx_array_dtype(array)) : NULL;
 }
 
+static PyObject *dtype_of(PyObject *module, PyObject *object) {
+  if (is_array(object) || PyObject_TypeCheck(object, (PyTypeObject *)owner_class)) {
+    return owner_dtype(object, NULL);
+  }
+  if (read_dtype(object) >= 0) {
+    return Py_NewRef(object);
+  }
+  return PyErr_Format(PyExc_TypeError, "expected an array or a Dtype, got %R", Py_TYPE(object));
+}
+
 static PyObject *owner_is_empty(PyObject *self, void *unused) {
   return PyBool_FromLong(!((ArrayOwner *)self)->array.ctx);
 }
@@ -292,6 +302,7 @@ static PyObject *array_class(PyObject *module, PyObject *arguments) {
 
 PyMethodDef array_functions[] = {
   {"array_class", array_class, METH_VARARGS, "The metaclass of arrays, whose objects refer to no others."},
+  {"dtype_of", dtype_of, METH_O, "The Dtype of an array, or the Dtype itself."},
   {"adopt", adopt, METH_O, "An array that owns a handle, given as an int; 0 stands for an error, which is raised."},
   {NULL, NULL, 0, NULL},
 };

@@ -139,9 +139,9 @@ static PyObject *take(Value *v) {
 static PyObject *put_along_axis(Value *v) {
   mlx_array made = {0}, flat = {0}, put = {0}, a = v[0].array;
   mlx_stream stream = v[4].stream;
-  int axis = (int)v[3].integer;
-  bool found = v[3].given || !mlx_flatten(&flat, a, 0, -1, stream);
-  if (found && !mlx_put_along_axis(&put, v[3].given ? a : flat, v[1].array, v[2].array, axis, stream)) {
+  if (v[3].given) {
+    mlx_put_along_axis(&made, a, v[1].array, v[2].array, (int)v[3].integer, stream);
+  } else if (!mlx_flatten(&flat, a, 0, -1, stream) && !mlx_put_along_axis(&put, flat, v[1].array, v[2].array, 0, stream)) {
     mlx_reshape(&made, put, mlx_array_shape(a), mlx_array_ndim(a), stream);
   }
   mlx_array_free(put);
@@ -152,17 +152,12 @@ static PyObject *put_along_axis(Value *v) {
 /* a, size, return_index, return_inverse, return_counts, fill_value, stream: one array, or a tuple of several */
 static PyObject *unique(Value *v) {
   mlx_vector_array made = {0};
-  mlx_array a = v[0].array, first = {0};
+  mlx_array a = v[0].array;
   if (v[5].given && !beside(&v[5], mlx_array_dtype(a))) {
     return NULL;
   }
   mlx_unique(&made, a, (int)v[1].integer, v[2].flag, v[3].flag, v[4].flag, v[5].array, v[6].stream);
-  if (!made.ctx || mlx_vector_array_size(made) > 1) {
-    return tupled(made);
-  }
-  mlx_vector_array_get(&first, made, 0);
-  mlx_vector_array_free(made);
-  return one(first);
+  return one_or_tupled(made);
 }
 
 /* --- several arrays --- */
@@ -318,11 +313,11 @@ static bool set_margins(Margins *margins, int first, int count, const Value *int
 
 /* A pair for each axis, or one for all. */
 static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
-  int size = (int)PyList_Size(pairs);
+  int size = (int)PyTuple_Size(pairs);
   bool fit = true;
   for (int i = 0; i < size && fit; i++) {
     Value pair;
-    fit = convert_object(&pair, 'n', "pad", "pad_width", PyList_GetItem(pairs, i)) &&
+    fit = convert_object(&pair, 'n', "pad", "pad_width", PyTuple_GetItem(pairs, i)) &&
           (pair.count == 2 ? i >= ndim || set_margins(margins, i, size == 1 ? ndim : 1, &pair) : not_pairs(margins));
     free_value(&pair, 'n');
   }
@@ -332,26 +327,28 @@ static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
   return fit;
 }
 
-static bool are_pairs(PyObject *list) {
-  PyObject *first = PyList_Size(list) ? PyList_GetItem(list, 0) : NULL;
-  bool pairs = !first || PyList_Check(first) || PyTuple_Check(first) || (PySequence_Check(first) && PySequence_Size(first) >= 0);
+static bool are_pairs(PyObject *items) {
+  PyObject *first = PyTuple_Size(items) ? PyTuple_GetItem(items, 0) : NULL;
+  if (!first || PyTuple_Check(first) || PyList_Check(first)) {
+    return true;
+  }
+  bool pairs = PySequence_Check(first) && PySequence_Size(first) >= 0;
   PyErr_Clear();
   return pairs;
 }
 
 /* Ints for all axes, or pairs. */
 static bool read_margins(Margins *margins, int ndim) {
-  Value ints;
-  bool plain = read_value(&ints, 'N', margins->width) && ints.count;
-  PyObject *list = plain ? NULL : sequence_list(margins->width);
-  bool pairs = list && are_pairs(list), read = false;
-  if (pairs) {
-    read = read_pairs(margins, list, ndim);
-  } else if (plain || (!PyErr_Occurred() && convert_object(&ints, 'N', "pad", "pad_width", list ? list : margins->width))) {
-    read = set_margins(margins, 0, ndim, &ints);
+  PyObject *items = PyLong_Check(margins->width) ? NULL : sequence_tuple(margins->width);
+  bool read = false;
+  if (items && are_pairs(items)) {
+    read = read_pairs(margins, items, ndim);
+  } else if (items || !PyErr_Occurred()) {
+    Value ints;
+    read = convert_object(&ints, 'N', "pad", "pad_width", items ? items : margins->width) && set_margins(margins, 0, ndim, &ints);
+    free_value(&ints, 'N');
   }
-  free_value(&ints, 'N');
-  Py_XDECREF(list);
+  Py_XDECREF(items);
   return read;
 }
 
