@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from functools import reduce
+from operator import getitem
 
 from .. import _elements, _pickles
 from .._errors import ArgumentError
@@ -192,8 +194,11 @@ def _mixed_sign(size: int, signed: Dtype) -> Dtype:
     return {1: int16, 2: int32, 4: int64}.get(size, float32)
 
 
-_dtype_of = native.dtype_of
-_PROMOTED = tuple(tuple(_promoted(a, b) for b in DTYPES) for a in DTYPES)
+# By a dtype's number: what it becomes beside that of another number, which is again such a list; itself at the end.
+_BESIDE: list[list[Any]] = [[] for _ in DTYPES]
+for _becomes, _dtype in zip(_BESIDE, DTYPES, strict=True):
+    _becomes += [*(_BESIDE[_promoted(_dtype, other).number] for other in DTYPES), _dtype]
+_number_of = native.dtype_number
 
 
 def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
@@ -210,12 +215,11 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     """
     if not arrays_and_dtypes:
         raise ArgumentError("[result_type] At least one array or dtype is required.")
-    found = bool_
     try:
-        for value in arrays_and_dtypes:
-            found = _PROMOTED[found.number][_dtype_of(value).number]
-    except TypeError:
-        raise ArgumentError(f"[result_type] expected arrays and Dtypes, got {type(value).__name__}") from None
+        # All in C.
+        found: Dtype = reduce(getitem, map(_number_of, arrays_and_dtypes), _BESIDE[0])[-1]
+    except TypeError as error:
+        raise ArgumentError(f"[result_type] {error}") from None
     return found
 
 
@@ -232,15 +236,15 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
     if type(to) is not Dtype:
         of(to, "to")
     try:
-        return _CASTS[_dtype_of(from_).number][to.number]
-    except TypeError:
-        raise ArgumentError(f"[can_cast] expected an array or a Dtype, got {type(from_).__name__}") from None
+        return _CASTS[_number_of(from_)][to.number]
+    except TypeError as error:
+        raise ArgumentError(f"[can_cast] {error}") from None
 
 
 def _casts(a: Dtype, b: Dtype) -> bool:
     if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
         return b.kind in "fc" or b.size > a.size
-    return _PROMOTED[a.number][b.number] is b
+    return _promoted(a, b) is b
 
 
 _CASTS = tuple(tuple(_casts(a, b) for b in DTYPES) for a in DTYPES)

@@ -349,7 +349,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
   }
 }
 
-static bool convert_other_value(Value *value, const AbiRow *row, int number, PyObject *object) {
+static bool convert_value(Value *value, const AbiRow *row, int number, PyObject *object) {
   value->object = object;
   value->given = object != Py_None;
   value->owned = false;
@@ -357,13 +357,9 @@ static bool convert_other_value(Value *value, const AbiRow *row, int number, PyO
   return converted_value(value, row->row.letters[number], &(Place){row, number});
 }
 
-static bool convert_value(Value *value, const AbiRow *row, int number, PyObject *object) {
-  return read_alone(value, row->row.letters[number], object) || convert_other_value(value, row, number, object);
-}
-
 bool convert_other(Value *value, char letter, const char *function, const char *name, PyObject *object) {
   AbiRow row = {{function, (char[]){letter, 0}, NULL}, name};
-  return convert_other_value(value, &row, 0, object);
+  return convert_value(value, &row, 0, object);
 }
 
 /* --- ints one by one --- */
@@ -455,7 +451,7 @@ static PyObject *call_with(const AbiRow *row, PyObject *const *arguments, Py_ssi
       PyObject *array = PyTuple_GetItem(likes, next++);
       argument = letter == 'l' ? array : argument;
     }
-    fit = convert_value(&values[read], row, read, argument);
+    fit = read_alone(&values[read], letter, argument) || convert_value(&values[read], row, read, argument);
   }
   if (rest) {
     values[read] = *rest;

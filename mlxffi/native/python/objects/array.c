@@ -226,14 +226,14 @@ static PyObject *owner_dtype(PyObject *self, void *unused) {
   return array.ctx ? dtype_object(mlx_array_dtype(array)) : NULL;
 }
 
-static PyObject *dtype_of(PyObject *module, PyObject *object) {
+static PyObject *dtype_number(PyObject *module, PyObject *object) {
   if (is_array(object) || PyObject_TypeCheck(object, (PyTypeObject *)owner_class)) {
-    return owner_dtype(object, NULL);
+    mlx_array array = open_array(object);
+    return array.ctx ? PyLong_FromLong(mlx_array_dtype(array)) : NULL;
   }
-  if (read_dtype(object) >= 0) {
-    return Py_NewRef(object);
-  }
-  return PyErr_Format(PyExc_TypeError, "expected an array or a Dtype, got %R", Py_TYPE(object));
+  int number = read_dtype(object);
+  return number >= 0 ? PyLong_FromLong(number)
+                     : PyErr_Format(PyExc_TypeError, "expected an array or a Dtype, got %R", Py_TYPE(object));
 }
 
 static PyObject *owner_is_empty(PyObject *self, void *unused) {
@@ -302,7 +302,7 @@ static PyObject *array_class(PyObject *module, PyObject *arguments) {
 
 PyMethodDef array_functions[] = {
   {"array_class", array_class, METH_VARARGS, "The metaclass of arrays, whose objects refer to no others."},
-  {"dtype_of", dtype_of, METH_O, "The Dtype of an array, or the Dtype itself."},
+  {"dtype_number", dtype_number, METH_O, "The number of a Dtype, or of an array's."},
   {"adopt", adopt, METH_O, "An array that owns a handle, given as an int; 0 stands for an error, which is raised."},
   {NULL, NULL, 0, NULL},
 };

@@ -252,21 +252,25 @@ static bool broadcast_into(Value *longer, const Value *shorter) {
   return fit;
 }
 
+/* One of the shapes, which is to be freed; false after an exception. */
+static bool read_shape(Value *shape, PyObject *object) {
+  bool fit = convert_object(shape, 'n', "broadcast_shapes", "shapes", object);
+  if (!fit && PyErr_ExceptionMatches(PyExc_TypeError)) {
+    PyErr_Clear();
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] shapes: expected sequences of ints, got %R", object);
+  }
+  return fit;
+}
+
 /* shapes */
 static PyObject *broadcast_shapes(Value *v) {
   Value values[2], *shape = &values[0], *other = &values[1];
-  PyObject *made = NULL;
-  bool fit = room(shape, 0);
-  shape->count = 0;
   if (!v[0].count) {
     return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] Must provide at least one shape.");
   }
-  for (int i = 0; i < v[0].count && fit; i++) {
-    fit = convert_object(other, 'n', "broadcast_shapes", "shapes", v[0].items[i]);
-    if (!fit && PyErr_ExceptionMatches(PyExc_TypeError)) {
-      PyErr_Clear();
-      refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] shapes: expected sequences of ints, got %R", v[0].items[i]);
-    }
+  bool fit = read_shape(shape, v[0].items[0]);
+  for (int i = 1; i < v[0].count && fit; i++) {
+    fit = read_shape(other, v[0].items[i]);
     if (fit && other->count > shape->count) {
       Value *shorter = shape;
       shape = other;
@@ -278,7 +282,7 @@ static PyObject *broadcast_shapes(Value *v) {
     }
     free_value(other, 'n');
   }
-  made = fit ? int_tuple(shape->ints, shape->count) : NULL;
+  PyObject *made = fit ? int_tuple(shape->ints, shape->count) : NULL;
   free_value(shape, 'n');
   return made;
 }
@@ -355,12 +359,16 @@ static bool read_margins(Margins *margins, int ndim) {
 /* a, pad_width, mode, constant_values, stream */
 static PyObject *pad(Value *v) {
   mlx_array made = {0}, a = v[0].array;
-  Margins margins = {.width = v[1].object};
+  Margins margins;
   Value axes;
   int ndim = (int)mlx_array_ndim(a);
   size_t count = (size_t)ndim;
+  margins.width = v[1].object;
   bool read = room(&margins.low, ndim) & room(&margins.high, ndim) & room(&axes, ndim);
-  read = read && all_axes(&axes, a) && read_margins(&margins, ndim) && beside(&v[3], mlx_array_dtype(a));
+  for (int i = 0; read && i < ndim; i++) {
+    axes.ints[i] = i;
+  }
+  read = read && read_margins(&margins, ndim) && beside(&v[3], mlx_array_dtype(a));
   if (read) {
     mlx_pad(&made, a, axes.ints, count, margins.low.ints, count, margins.high.ints, count, v[3].array, v[2].text,
             v[4].stream);
