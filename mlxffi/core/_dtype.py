@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import enum
-from functools import reduce
-from operator import getitem
 
 from .. import _elements, _pickles
 from .._errors import ArgumentError
@@ -194,8 +192,9 @@ def _mixed_sign(size: int, signed: Dtype) -> Dtype:
     return {1: int16, 2: int32, 4: int64}.get(size, float32)
 
 
-# By a dtype's number: what it becomes beside that of another number, which is again such a list; itself at the end.
+# By a dtype's number: what it becomes beside that of another number, which is again such a list; itself behind these.
 _BESIDE: list[list[Any]] = [[] for _ in DTYPES]
+_ITSELF = len(DTYPES)
 for _becomes, _dtype in zip(_BESIDE, DTYPES, strict=True):
     _becomes += [*(_BESIDE[_promoted(_dtype, other).number] for other in DTYPES), _dtype]
 _number_of = native.dtype_number
@@ -215,11 +214,13 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     """
     if not arrays_and_dtypes:
         raise ArgumentError("[result_type] At least one array or dtype is required.")
+    beside = _BESIDE[0]
     try:
-        # All in C.
-        found: Dtype = reduce(getitem, map(_number_of, arrays_and_dtypes), _BESIDE[0])[-1]
+        for value in arrays_and_dtypes:
+            beside = beside[_number_of(value)]
     except TypeError as error:
         raise ArgumentError(f"[result_type] {error}") from None
+    found: Dtype = beside[_ITSELF]
     return found
 
 

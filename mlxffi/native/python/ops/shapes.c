@@ -252,14 +252,18 @@ static bool broadcast_into(Value *longer, const Value *shorter) {
   return fit;
 }
 
-/* One of the shapes, which is to be freed; false after an exception. */
-static bool read_shape(Value *shape, PyObject *object) {
-  bool fit = convert_object(shape, 'n', "broadcast_shapes", "shapes", object);
-  if (!fit && PyErr_ExceptionMatches(PyExc_TypeError)) {
+/* A TypeError is a ValueError here. */
+static bool is_no_shape(PyObject *object) {
+  if (PyErr_ExceptionMatches(PyExc_TypeError)) {
     PyErr_Clear();
     refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] shapes: expected sequences of ints, got %R", object);
   }
-  return fit;
+  return false;
+}
+
+/* One of the shapes, which is to be freed; false after an exception. */
+static inline bool read_shape(Value *shape, PyObject *object) {
+  return convert_object(shape, 'n', "broadcast_shapes", "shapes", object) || is_no_shape(object);
 }
 
 /* shapes */
