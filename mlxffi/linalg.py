@@ -571,18 +571,16 @@ def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream:
 def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) -> list[Array]:
     """Compute the singular value decomposition of an m x n matrix.
 
-    With `compute_uv`, the results are three arrays U (..., m, m), S (..., min(m, n)) and Vt (..., n, n), such that
-    `a` is the product of the first columns of U, the diagonal matrix of S, and the first rows of Vt; without it,
-    the results are S alone. S is in descending order and real (float32 for a complex64 `a`); U and Vt have the
-    dtype of `a`.
-
     Args:
       a: floating point [..., M, N].
       compute_uv: whether to return U and Vt, too.
       stream: where it runs; None: the default stream.
 
     Returns:
-      U, S and the transpose of V; only S if `compute_uv` is False.
+      With `compute_uv`, the results are three arrays U (..., m, m), S (..., min(m, n)) and Vt (..., n, n), such
+      that `a` is the product of the first columns of U, the diagonal matrix of S, and the first rows of Vt; without
+      it, the results are S alone. S is in descending order and real (float32 for a complex64 `a`); U and Vt have
+      the dtype of `a`.
 
     Raises:
       Error: `a` has fewer than two axes or is not float32 or float64 or complex64, or the stream is not on the CPU.
