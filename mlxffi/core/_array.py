@@ -168,7 +168,7 @@ class array(Operators, Methods, metaclass=native.array_class):
     # --- text ---
 
     def __repr__(self) -> str:
-        return "array(without a value)" if self._is_empty else _printing.describe(self)
+        return _printing.describe(self)
 
     __str__ = __repr__
 

@@ -25,12 +25,13 @@ __all__ = [
 class Dtype:
     """The type of an array's elements: `size` in bytes. There is one object for each, compared and hashed as such."""
 
-    __slots__ = ("kind", "name", "number", "size")
+    __slots__ = ("kind", "members", "name", "number", "size")
     __module__ = "mlxffi.core"
     name: str
     number: int
     size: int
     kind: str
+    members: frozenset[str]  # itself, as one of a DtypeCategory
 
     def __init__(self, *_: Any):
         raise TypeError("Dtype: no constructor defined; use mx.float32 and its like")
@@ -50,7 +51,7 @@ class Dtype:
 
 def _made(number: int, name: str, size: int, kind: str) -> Dtype:
     made = Dtype.__new__(Dtype)
-    made.name, made.number, made.size, made.kind = name, number, size, kind
+    made.name, made.number, made.size, made.kind, made.members = name, number, size, kind, frozenset([name])
     return made
 
 
@@ -77,7 +78,7 @@ def of(value: Any, name: str = "dtype") -> Dtype:
 class DtypeCategory(enum.Enum):
     """A set of dtypes, as `issubdtype` takes it."""
 
-    kinds: frozenset[str]  # of the dtypes in it
+    members: frozenset[str]  # the dtypes in it and their kinds
     complexfloating = 0
     floating = 1
     inexact = 2
@@ -101,7 +102,7 @@ DtypeCategory.__module__ = "mlxffi.core"
 complexfloating, floating, inexact, signedinteger, unsignedinteger, integer, number, generic = DtypeCategory
 
 for _category, _kinds in zip(DtypeCategory, ("c", "f", "fc", "i", "u", "iu", "iufc", "biufc"), strict=True):
-    _category.kinds = frozenset(_kinds)
+    _category.members = frozenset(_kinds).union(dtype.name for dtype in DTYPES if dtype.kind in _kinds)
 
 # The kinds of dtypes by the names of the array API standard.
 _KINDS = {
@@ -125,13 +126,11 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
     Returns:
       True if it does.
     """
-    if type(arg1) is not Dtype and type(arg1) is not DtypeCategory:
-        raise ArgumentError("[issubdtype] Received invalid type for first input.")
-    if type(arg2) is Dtype:
-        return arg1 is arg2
-    if type(arg2) is not DtypeCategory:
-        raise ArgumentError("[issubdtype] Received invalid type for second input.")
-    return arg1.kind in arg2.kinds if isinstance(arg1, Dtype) else arg1.kinds <= arg2.kinds
+    try:
+        return arg1.members <= arg2.members
+    except (AttributeError, TypeError):
+        which = "second" if isinstance(arg1, (Dtype, DtypeCategory)) else "first"
+        raise ArgumentError(f"[issubdtype] Received invalid type for {which} input.") from None
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
@@ -193,11 +192,12 @@ def _mixed_sign(size: int, signed: Dtype) -> Dtype:
     return {1: int16, 2: int32, 4: int64}.get(size, float32)
 
 
-_PROMOTED = tuple(tuple(_promoted(a, b) for b in DTYPES) for a in DTYPES)
-
-
-# The dtype of an array; TypeError for anything else, whatever attributes it has.
-_dtype_of = native.ArrayOwner.dtype.__get__
+# By a dtype's number: what it becomes beside that of another number, which is again such a list; itself behind these.
+_BESIDE: list[list[Any]] = [[] for _ in DTYPES]
+_ITSELF = len(DTYPES)
+for _becomes, _dtype in zip(_BESIDE, DTYPES, strict=True):
+    _becomes += [*(_BESIDE[_promoted(_dtype, other).number] for other in DTYPES), _dtype]
+_number_of = native.dtype_number
 
 
 def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
@@ -214,13 +214,13 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     """
     if not arrays_and_dtypes:
         raise ArgumentError("[result_type] At least one array or dtype is required.")
-    found = bool_
+    beside = _BESIDE[0]
     try:
         for value in arrays_and_dtypes:
-            dtype = value if type(value) is Dtype else _dtype_of(value)
-            found = _PROMOTED[found.number][dtype.number]
-    except TypeError:
-        raise ArgumentError(f"[result_type] expected arrays and Dtypes, got {type(value).__name__}") from None
+            beside = beside[_number_of(value)]
+    except TypeError as error:
+        raise ArgumentError(f"[result_type] {error}") from None
+    found: Dtype = beside[_ITSELF]
     return found
 
 
@@ -237,16 +237,15 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
     if type(to) is not Dtype:
         of(to, "to")
     try:
-        dtype = from_ if type(from_) is Dtype else _dtype_of(from_)
-        return _CASTS[dtype.number][to.number]
-    except TypeError:
-        raise ArgumentError(f"[can_cast] expected an array or a Dtype, got {type(from_).__name__}") from None
+        return _CASTS[_number_of(from_)][to.number]
+    except TypeError as error:
+        raise ArgumentError(f"[can_cast] {error}") from None
 
 
 def _casts(a: Dtype, b: Dtype) -> bool:
     if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
         return b.kind in "fc" or b.size > a.size
-    return _PROMOTED[a.number][b.number] is b
+    return _promoted(a, b) is b
 
 
 _CASTS = tuple(tuple(_casts(a, b) for b in DTYPES) for a in DTYPES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 
+from .._errors import ArgumentError
 from ._binding import abi, native
 
 TYPE_CHECKING = False
@@ -109,7 +110,12 @@ def printoptions(precision: int = DEFAULT) -> _PrintOptionsContext:
 
 def describe(array: array) -> str:
     """An array as Python code, with the middle of long axes left out."""
-    return abi.array_text(array, _precision)
+    try:
+        return abi.array_text(array, _precision)
+    except ArgumentError:
+        if array._is_empty:
+            return "array(without a value)"
+        raise
 
 
 # --- reprlib, which takes every class that is called "array" for the standard library's ---

@@ -8,10 +8,6 @@ from ._device import StreamOrDevice
 from .generated.linalg import *  # noqa: F403
 from .generated.linalg import cholesky_inv as cholesky_inv
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 
 def norm(
     a: array,
@@ -35,20 +31,7 @@ def norm(
     """
     if ord is None:
         return abi.linalg_norm_l2(a, axis, keepdims, stream)
-    if isinstance(ord, str):
+    # `isinstance` takes long to say no.
+    if type(ord) is not int and isinstance(ord, str):
         return abi.linalg_norm_matrix(a, ord, axis, keepdims, stream)
     return abi.linalg_norm(a, ord, axis, keepdims, stream)
-
-
-def svd(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> Any:
-    """The singular value decomposition of matrices.
-
-    Args:
-      a: floating point [..., M, N].
-      compute_uv: whether to compute U and V, too.
-
-    Returns:
-      U, S and the transpose of V; only S if `compute_uv` is False.
-    """
-    parts = abi.linalg_svd(a, compute_uv, stream)
-    return tuple(parts) if compute_uv else parts[0]

@@ -7,10 +7,9 @@ import re
 from collections import Counter
 
 from .emit_core import MARKS, NAMED, CoreFunction, chosen_by
+from .emit_dispatch import TAKE
 from .table import Function, Header, TableError, functions
 
-# What a `core` signature may say of the result: see emit_core.py.
-RESULTS = {"list", "tuple"}
 # Types of C, and words of C++ that an expression may have beside parameters, functions and qualified names.
 PLAIN = {"void", "bool", "char", "int", "float", "double", "size_t", "uintptr_t", "float16_t", "bfloat16_t", "FILE"}
 PLAIN |= {f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -95,8 +94,8 @@ def _core(row: Function, rows: dict[str, Function]) -> list[str]:
         return _untaken(row, rows)
     if marks - MARKS.keys():
         return [f"core: unknown mark {sorted(marks - MARKS.keys())}; there are {sorted(MARKS)}"]
-    if parsed.returns and ast.unparse(parsed.returns) not in RESULTS:
-        return [f"core: unknown result {ast.unparse(parsed.returns)}; there are {sorted(RESULTS)}"]
+    if parsed.returns and ast.unparse(parsed.returns) not in TAKE:
+        return [f"core: unknown result {ast.unparse(parsed.returns)}; there are {sorted(TAKE)}"]
     return _unmatched([argument.arg for argument in arguments], row, rows) or _untaken(row, rows)
 
 

@@ -21,6 +21,7 @@ ARRAY = {"mlx_array_tostring", "mlx_array_eval"}
 OUR_HEADERS = {"array.h", "export.h", "fused.h", "losses.h", "random.h"}
 # These build graph nodes only, or read what lies there; the others give up the GIL.
 GRAPH = {"ops", "fft", "linalg", "random", "fast", "distributed", "device", "stream", "ours", "io_types"}
+AT_ONCE = {"mlx_disable_compile", "mlx_enable_compile", "mlx_get_array_buffer_size"}
 WAITING = {"mlx_synchronize", "mlx_synchronize_default", "mlxffi_export_describe"}
 
 # By C type: the letter that reads it, and what the call gets.
@@ -207,7 +208,7 @@ class AbiRow:
     @property
     def waits(self) -> bool:
         waiting = self.row.waits or self.row.evaluates or self.row.name in WAITING
-        return waiting or self.row.header not in GRAPH
+        return waiting or (self.row.header not in GRAPH and self.row.name not in AT_ONCE)
 
     def entry(self) -> str:
         return f'  {{{{"{self.name}", "{self.letters}", abi_{self.name}}}, "{",".join(self.names)}"}},'

@@ -15,6 +15,8 @@ from .table import Function, Header, Param, functions
 ARRAYS = "const mlx_array"
 MARKED = {"like": "l", "key": "r"}
 SIZES = ("points", "half")
+# What takes a result, by how the signature says that it comes.
+TAKE = {"list": "listed", "tuple": "tupled", "array | tuple[array, ...]": "one_or_tupled"}
 ABOUT = "What operations read and call: see dispatch/arguments.h."
 
 
@@ -60,7 +62,7 @@ class Row:
         test = test if test.startswith("(") and len(self.tests) == 1 else f"({test})"
         before = [f"if (!{test}) {{", "  return NULL;", "}"] if self.tests else []
         lines = [*before, *(f"{kind} {out.name} = {{0}};" for out in outs), *self._choice()]
-        take = "pair" if len(outs) == 2 else {"list": "listed", "tuple": "tupled"}.get(self.core.result, "one")
+        take = "pair" if len(outs) == 2 else TAKE.get(self.core.result, "one")
         lines.append(f"return {take}({', '.join(out.name for out in outs)});")
         return f"static PyObject *call_{self.name}(Value *v) {{\n" + "".join(f"  {line}\n" for line in lines) + "}"
 

@@ -26,6 +26,7 @@ else:
         "qr": ("linalg_qr", "a,stream", (..., None,), 0, 1),
         "solve": ("linalg_solve", "a,b,stream", (..., ..., None,), 0, 2),
         "solve_triangular": ("linalg_solve_triangular", "a,b,upper,stream", (..., ..., False, None,), 0, 2),
+        "svd": ("linalg_svd", "a,compute_uv,stream", (..., True, None,), 0, 2),
         "tri_inv": ("linalg_tri_inv", "a,upper,stream", (..., False, None,), 0, 2),
         "det": ("linalg_det", "a,stream", (..., None,), 0, 1),
         "slogdet": ("linalg_slogdet", "a,stream", (..., None,), 0, 1),

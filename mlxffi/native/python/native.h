@@ -169,6 +169,7 @@ PyObject *new_stream(mlx_stream stream);
 
 PyObject *listed(mlx_vector_array made);
 PyObject *tupled(mlx_vector_array made);
+PyObject *one_or_tupled(mlx_vector_array made);
 PyObject *pair(mlx_array first, mlx_array second);
 PyObject *text_of(mlx_string made);
 PyObject *texts_of(mlx_vector_string made);

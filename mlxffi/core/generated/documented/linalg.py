@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cholesky", "cholesky_inv", "cross", "det", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lu", "lu_factor",
-    "pinv", "qr", "slogdet", "solve", "solve_triangular", "tri_inv",
+    "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "tri_inv",
 ]  # fmt: skip
 
 
@@ -280,6 +280,22 @@ def solve_triangular(a: array, b: array, *, upper: bool = False, stream: StreamO
     Raises:
       Error: `a` has fewer than two axes, is not square or has no rows, the shapes do not fit, `a` is not float32 or
         float64 or the promoted dtype is neither, or the stream is not on the CPU.
+    """
+
+
+def svd(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> array | tuple[array, ...]:
+    """The singular value decomposition of matrices.
+
+    Args:
+      a: floating point [..., M, N].
+      compute_uv: whether to compute U and V, too.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      U, S and the transpose of V; only S if `compute_uv` is False.
+
+    Raises:
+      Error: `a` has fewer than two axes or is not float32 or float64 or complex64, or the stream is not on the CPU.
     """
 
 

@@ -113,14 +113,14 @@ mx::array stddev(const mx::array& a, std::vector<int> axes, bool keepdims, int d
 
 mx::array l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
   s = mx::to_stream(s);
-  return in_float32(widened(a, s), s, [&](const mx::array& x) {
+  return in_floats(a, s, [&](const mx::array& x) {
     return is_long(x, axes, s) ? long_l2_norm(x, axes, keepdims, s) : mx::linalg::norm(x, axes, keepdims, s);
   });
 }
 
 mx::array norm(const mx::array& a, double ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
   s = mx::to_stream(s);
-  return in_float32(widened(a, s), s, [&](const mx::array& x) {
+  return in_floats(a, s, [&](const mx::array& x) {
     bool of_vectors = (axes ? axes->size() : x.ndim()) == 1;
     if (!of_vectors || (ord != 1 && ord != 2) || !is_long(x, axes, s)) {
       return mx::linalg::norm(x, ord, axes, keepdims, s);
@@ -131,7 +131,7 @@ mx::array norm(const mx::array& a, double ord, const std::optional<std::vector<i
 
 mx::array norm(const mx::array& a, const std::string& ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
   s = mx::to_stream(s);
-  return in_float32(widened(a, s), s, [&](const mx::array& x) {
+  return in_floats(a, s, [&](const mx::array& x) {
     bool of_matrices = (axes ? axes->size() : x.ndim()) == 2;
     bool is_l2 = of_matrices && ord == "fro" && is_long(x, axes, s);
     return is_l2 ? long_l2_norm(x, axes, keepdims, s) : mx::linalg::norm(x, ord, axes, keepdims, s);

@@ -29,14 +29,18 @@ static bool read_flag(bool *target, PyObject *object) {
 }
 
 static int read_items(void *target, bool wide, PyObject *sequence, bool list) {
-  Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence), most = wide ? MOST_INTS / 2 : MOST_INTS;
-  for (Py_ssize_t i = 0; i < size && size <= most; i++) {
-    PyObject *item = list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i);
+  PyObject *(*item_of)(PyObject *, Py_ssize_t) = list ? PyList_GetItem : PyTuple_GetItem;
+  Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence);
+  if (size > (wide ? MOST_INTS / 2 : MOST_INTS)) {
+    return -1;
+  }
+  for (Py_ssize_t i = 0; i < size; i++) {
+    PyObject *item = item_of(sequence, i);
     if (!(wide ? read_int64((int64_t *)target + i, item) : read_int32((int *)target + i, item))) {
       return -1;
     }
   }
-  return size <= most ? (int)size : -1;
+  return (int)size;
 }
 
 static int read_list(void *target, bool wide, PyObject *sequence) {

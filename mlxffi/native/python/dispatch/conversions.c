@@ -88,16 +88,16 @@ static bool is_text(PyObject *object) {
   return PyUnicode_Check(object) || PyBytes_Check(object);
 }
 
-PyObject *sequence_list(PyObject *object) {
-  PyObject *list = is_text(object) || !PySequence_Check(object) ? NULL : PySequence_List(object);
-  if (!list && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_TypeError)) {
+PyObject *sequence_tuple(PyObject *object) {
+  PyObject *items = is_text(object) || !PySequence_Check(object) ? NULL : PySequence_Tuple(object);
+  if (!items && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_TypeError)) {
     PyErr_Clear();
   }
-  return list;
+  return items;
 }
 
-static bool ints_of_list(Value *value, const Place *place, PyObject *list, int64_t least, int64_t most) {
-  Py_ssize_t size = PyList_Size(list);
+static bool ints_of_items(Value *value, const Place *place, PyObject *items, int64_t least, int64_t most) {
+  Py_ssize_t size = PyTuple_Size(items);
   bool wide = most == INT64_MAX, done = true;
   void *memory = PyMem_Malloc((size_t)(size ? size : 1) * (wide ? sizeof(int64_t) : sizeof(int)));
   if (!memory) {
@@ -108,7 +108,7 @@ static bool ints_of_list(Value *value, const Place *place, PyObject *list, int64
   value->count = (int)size;
   value->owned = true;
   for (Py_ssize_t i = 0; i < size && done; i++) {
-    Value item = {.object = PyList_GetItem(list, i)};
+    Value item = {.object = PyTuple_GetItem(items, i)};
     done = to_integer(&item, place, least, most);
     if (wide) {
       value->longs[i] = item.integer;
@@ -120,21 +120,21 @@ static bool ints_of_list(Value *value, const Place *place, PyObject *list, int64
 }
 
 static bool to_ints(Value *value, const Place *place, int64_t least, int64_t most) {
-  PyObject *list = sequence_list(value->object);
-  if (!list) {
+  PyObject *items = sequence_tuple(value->object);
+  if (!items) {
     return !PyErr_Occurred() && refuse_type(place, "a sequence of ints", value->object);
   }
-  bool done = ints_of_list(value, place, list, least, most);
-  Py_DECREF(list);
+  bool done = ints_of_items(value, place, items, least, most);
+  Py_DECREF(items);
   return done;
 }
 
 /* One int, or several. */
 static bool to_one_or_more(Value *value, const Place *place) {
-  PyObject *list = PyLong_Check(value->object) ? NULL : sequence_list(value->object);
-  if (list) {
-    bool done = ints_of_list(value, place, list, INT32_MIN, INT32_MAX);
-    Py_DECREF(list);
+  PyObject *items = PyLong_Check(value->object) ? NULL : sequence_tuple(value->object);
+  if (items) {
+    bool done = ints_of_items(value, place, items, INT32_MIN, INT32_MAX);
+    Py_DECREF(items);
     return done;
   }
   value->ints = value->few;
@@ -168,17 +168,17 @@ static bool to_key(Value *value, const Place *place) {
 }
 
 static bool to_vector(Value *value, const Place *place) {
-  PyObject *list = sequence_list(value->object);
-  bool done = list != NULL;
+  PyObject *items = sequence_tuple(value->object);
+  bool done = items != NULL;
   if (!done) {
     return !PyErr_Occurred() && refuse_type(place, "a list of arrays", value->object);
   }
-  for (Py_ssize_t i = 0; i < PyList_Size(list) && done; i++) {
-    Value item = {.object = PyList_GetItem(list, i)};
+  for (Py_ssize_t i = 0; i < PyTuple_Size(items) && done; i++) {
+    Value item = {.object = PyTuple_GetItem(items, i)};
     done = to_array(&item, place);
   }
-  value->owned = done && pack_all(&value->vector, list) == PACKED;
-  Py_DECREF(list);
+  value->owned = done && pack_all(&value->vector, items) == PACKED;
+  Py_DECREF(items);
   return value->owned;
 }
 
@@ -214,17 +214,17 @@ static bool to_bytes(Value *value, const Place *place) {
 }
 
 static bool to_texts(Value *value, const Place *place) {
-  PyObject *list = sequence_list(value->object);
-  mlx_vector_string made = list ? mlx_vector_string_new() : (mlx_vector_string){0};
-  bool done = made.ctx || (!list && !PyErr_Occurred() && refuse_type(place, "a list of strs", value->object));
+  PyObject *items = sequence_tuple(value->object);
+  mlx_vector_string made = items ? mlx_vector_string_new() : (mlx_vector_string){0};
+  bool done = made.ctx || (!items && !PyErr_Occurred() && refuse_type(place, "a list of strs", value->object));
   value->handle = made.ctx;
   value->owned = made.ctx;
-  for (Py_ssize_t i = 0; list && i < PyList_Size(list) && done; i++) {
-    PyObject *text = encoded(PyList_GetItem(list, i), place);
+  for (Py_ssize_t i = 0; items && i < PyTuple_Size(items) && done; i++) {
+    PyObject *text = encoded(PyTuple_GetItem(items, i), place);
     done = text && (!mlx_vector_string_append_value(made, PyBytes_AsString(text)) || (raise_last_error(), false));
     Py_XDECREF(text);
   }
-  Py_XDECREF(list);
+  Py_XDECREF(items);
   return done;
 }
 
@@ -350,21 +350,14 @@ static bool converted_value(Value *value, char letter, const Place *place) {
 }
 
 static bool convert_value(Value *value, const AbiRow *row, int number, PyObject *object) {
-  char letter = row->row.letters[number];
-  if (letter != 'l' && letter != 'r' && read_value(value, letter, object)) {
-    return true;
-  }
   value->object = object;
   value->given = object != Py_None;
   value->owned = false;
   value->made = NULL;
-  return converted_value(value, letter, &(Place){row, number});
+  return converted_value(value, row->row.letters[number], &(Place){row, number});
 }
 
-bool convert_object(Value *value, char letter, const char *function, const char *name, PyObject *object) {
-  if (letter != 'l' && letter != 'r' && read_value(value, letter, object)) {
-    return true;
-  }
+bool convert_other(Value *value, char letter, const char *function, const char *name, PyObject *object) {
   AbiRow row = {{function, (char[]){letter, 0}, NULL}, name};
   return convert_value(value, &row, 0, object);
 }
@@ -458,7 +451,7 @@ static PyObject *call_with(const AbiRow *row, PyObject *const *arguments, Py_ssi
       PyObject *array = PyTuple_GetItem(likes, next++);
       argument = letter == 'l' ? array : argument;
     }
-    fit = convert_value(&values[read], row, read, argument);
+    fit = read_alone(&values[read], letter, argument) || convert_value(&values[read], row, read, argument);
   }
   if (rest) {
     values[read] = *rest;

@@ -309,22 +309,12 @@ static PyObject *abi_detail_compile_erase(Value *v) {
 }
 
 static PyObject *abi_disable_compile(Value *v) {
-  int failed = 0;
-  forget_exception();
-  Py_BEGIN_ALLOW_THREADS
-  failed = mlx_disable_compile();
-  Py_END_ALLOW_THREADS
-  release_dropped();
+  int failed = mlx_disable_compile();
   return none_after(failed);
 }
 
 static PyObject *abi_enable_compile(Value *v) {
-  int failed = 0;
-  forget_exception();
-  Py_BEGIN_ALLOW_THREADS
-  failed = mlx_enable_compile();
-  Py_END_ALLOW_THREADS
-  release_dropped();
+  int failed = mlx_enable_compile();
   return none_after(failed);
 }
 
@@ -3039,12 +3029,7 @@ static PyObject *abi_set_wired_limit(Value *v) {
 
 static PyObject *abi_get_array_buffer_size(Value *v) {
   size_t res = {0};
-  int failed = 0;
-  forget_exception();
-  Py_BEGIN_ALLOW_THREADS
-  failed = mlx_get_array_buffer_size(&res, v[0].vector);
-  Py_END_ALLOW_THREADS
-  release_dropped();
+  int failed = mlx_get_array_buffer_size(&res, v[0].vector);
   if (failed) {
     return raise_failure();
   }

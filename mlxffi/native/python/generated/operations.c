@@ -1519,6 +1519,12 @@ static PyObject *call_linalg_solve_triangular(Value *v) {
   return one(res);
 }
 
+static PyObject *call_linalg_svd(Value *v) {
+  mlx_vector_array res = {0};
+  mlx_linalg_svd(&res, v[0].array, v[1].flag, v[2].stream);
+  return one_or_tupled(res);
+}
+
 static PyObject *call_linalg_tri_inv(Value *v) {
   mlx_array res = {0};
   mlx_linalg_tri_inv(&res, v[0].array, v[1].flag, v[2].stream);
@@ -1913,6 +1919,7 @@ const Row generated_rows[] = {
   {"linalg_qr", "as", call_linalg_qr},
   {"linalg_solve", "aas", call_linalg_solve},
   {"linalg_solve_triangular", "aabs", call_linalg_solve_triangular},
+  {"linalg_svd", "abs", call_linalg_svd},
   {"linalg_tri_inv", "abs", call_linalg_tri_inv},
   {"linalg_det", "as", call_linalg_det},
   {"linalg_slogdet", "as", call_linalg_slogdet},

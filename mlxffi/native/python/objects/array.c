@@ -226,6 +226,16 @@ static PyObject *owner_dtype(PyObject *self, void *unused) {
   return array.ctx ? dtype_object(mlx_array_dtype(array)) : NULL;
 }
 
+static PyObject *dtype_number(PyObject *module, PyObject *object) {
+  if (is_array(object) || PyObject_TypeCheck(object, (PyTypeObject *)owner_class)) {
+    mlx_array array = open_array(object);
+    return array.ctx ? PyLong_FromLong(mlx_array_dtype(array)) : NULL;
+  }
+  int number = read_dtype(object);
+  return number >= 0 ? PyLong_FromLong(number)
+                     : PyErr_Format(PyExc_TypeError, "expected an array or a Dtype, got %R", Py_TYPE(object));
+}
+
 static PyObject *owner_is_empty(PyObject *self, void *unused) {
   return PyBool_FromLong(!((ArrayOwner *)self)->array.ctx);
 }
@@ -292,6 +302,7 @@ static PyObject *array_class(PyObject *module, PyObject *arguments) {
 
 PyMethodDef array_functions[] = {
   {"array_class", array_class, METH_VARARGS, "The metaclass of arrays, whose objects refer to no others."},
+  {"dtype_number", dtype_number, METH_O, "The number of a Dtype, or of an array's."},
   {"adopt", adopt, METH_O, "An array that owns a handle, given as an int; 0 stands for an error, which is raised."},
   {NULL, NULL, 0, NULL},
 };

@@ -25,6 +25,16 @@ PyObject *tupled(mlx_vector_array made) {
   return all_of(made, true);
 }
 
+PyObject *one_or_tupled(mlx_vector_array made) {
+  mlx_array first = {0};
+  if (!made.ctx || mlx_vector_array_size(made) > 1) {
+    return tupled(made);
+  }
+  mlx_vector_array_get(&first, made, 0);
+  mlx_vector_array_free(made);
+  return one(first);
+}
+
 PyObject *pair(mlx_array first, mlx_array second) {
   PyObject *a = one(first), *b = a ? one(second) : NULL;
   PyObject *both = b ? PyTuple_Pack(2, a, b) : NULL;

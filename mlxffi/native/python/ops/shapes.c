@@ -139,9 +139,9 @@ static PyObject *take(Value *v) {
 static PyObject *put_along_axis(Value *v) {
   mlx_array made = {0}, flat = {0}, put = {0}, a = v[0].array;
   mlx_stream stream = v[4].stream;
-  int axis = (int)v[3].integer;
-  bool found = v[3].given || !mlx_flatten(&flat, a, 0, -1, stream);
-  if (found && !mlx_put_along_axis(&put, v[3].given ? a : flat, v[1].array, v[2].array, axis, stream)) {
+  if (v[3].given) {
+    mlx_put_along_axis(&made, a, v[1].array, v[2].array, (int)v[3].integer, stream);
+  } else if (!mlx_flatten(&flat, a, 0, -1, stream) && !mlx_put_along_axis(&put, flat, v[1].array, v[2].array, 0, stream)) {
     mlx_reshape(&made, put, mlx_array_shape(a), mlx_array_ndim(a), stream);
   }
   mlx_array_free(put);
@@ -152,17 +152,12 @@ static PyObject *put_along_axis(Value *v) {
 /* a, size, return_index, return_inverse, return_counts, fill_value, stream: one array, or a tuple of several */
 static PyObject *unique(Value *v) {
   mlx_vector_array made = {0};
-  mlx_array a = v[0].array, first = {0};
+  mlx_array a = v[0].array;
   if (v[5].given && !beside(&v[5], mlx_array_dtype(a))) {
     return NULL;
   }
   mlx_unique(&made, a, (int)v[1].integer, v[2].flag, v[3].flag, v[4].flag, v[5].array, v[6].stream);
-  if (!made.ctx || mlx_vector_array_size(made) > 1) {
-    return tupled(made);
-  }
-  mlx_vector_array_get(&first, made, 0);
-  mlx_vector_array_free(made);
-  return one(first);
+  return one_or_tupled(made);
 }
 
 /* --- several arrays --- */
@@ -257,21 +252,29 @@ static bool broadcast_into(Value *longer, const Value *shorter) {
   return fit;
 }
 
+/* A TypeError is a ValueError here. */
+static bool is_no_shape(PyObject *object) {
+  if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+    PyErr_Clear();
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] shapes: expected sequences of ints, got %R", object);
+  }
+  return false;
+}
+
+/* One of the shapes, which is to be freed; false after an exception. */
+static inline bool read_shape(Value *shape, PyObject *object) {
+  return convert_object(shape, 'n', "broadcast_shapes", "shapes", object) || is_no_shape(object);
+}
+
 /* shapes */
 static PyObject *broadcast_shapes(Value *v) {
   Value values[2], *shape = &values[0], *other = &values[1];
-  PyObject *made = NULL;
-  bool fit = room(shape, 0);
-  shape->count = 0;
   if (!v[0].count) {
     return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] Must provide at least one shape.");
   }
-  for (int i = 0; i < v[0].count && fit; i++) {
-    fit = convert_object(other, 'n', "broadcast_shapes", "shapes", v[0].items[i]);
-    if (!fit && PyErr_ExceptionMatches(PyExc_TypeError)) {
-      PyErr_Clear();
-      refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] shapes: expected sequences of ints, got %R", v[0].items[i]);
-    }
+  bool fit = read_shape(shape, v[0].items[0]);
+  for (int i = 1; i < v[0].count && fit; i++) {
+    fit = read_shape(other, v[0].items[i]);
     if (fit && other->count > shape->count) {
       Value *shorter = shape;
       shape = other;
@@ -283,7 +286,7 @@ static PyObject *broadcast_shapes(Value *v) {
     }
     free_value(other, 'n');
   }
-  made = fit ? int_tuple(shape->ints, shape->count) : NULL;
+  PyObject *made = fit ? int_tuple(shape->ints, shape->count) : NULL;
   free_value(shape, 'n');
   return made;
 }
@@ -318,11 +321,11 @@ static bool set_margins(Margins *margins, int first, int count, const Value *int
 
 /* A pair for each axis, or one for all. */
 static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
-  int size = (int)PyList_Size(pairs);
+  int size = (int)PyTuple_Size(pairs);
   bool fit = true;
   for (int i = 0; i < size && fit; i++) {
     Value pair;
-    fit = convert_object(&pair, 'n', "pad", "pad_width", PyList_GetItem(pairs, i)) &&
+    fit = convert_object(&pair, 'n', "pad", "pad_width", PyTuple_GetItem(pairs, i)) &&
           (pair.count == 2 ? i >= ndim || set_margins(margins, i, size == 1 ? ndim : 1, &pair) : not_pairs(margins));
     free_value(&pair, 'n');
   }
@@ -332,38 +335,44 @@ static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
   return fit;
 }
 
-static bool are_pairs(PyObject *list) {
-  PyObject *first = PyList_Size(list) ? PyList_GetItem(list, 0) : NULL;
-  bool pairs = !first || PyList_Check(first) || PyTuple_Check(first) || (PySequence_Check(first) && PySequence_Size(first) >= 0);
+static bool are_pairs(PyObject *items) {
+  PyObject *first = PyTuple_Size(items) ? PyTuple_GetItem(items, 0) : NULL;
+  if (!first || PyTuple_Check(first) || PyList_Check(first)) {
+    return true;
+  }
+  bool pairs = PySequence_Check(first) && PySequence_Size(first) >= 0;
   PyErr_Clear();
   return pairs;
 }
 
 /* Ints for all axes, or pairs. */
 static bool read_margins(Margins *margins, int ndim) {
-  Value ints;
-  bool plain = read_value(&ints, 'N', margins->width) && ints.count;
-  PyObject *list = plain ? NULL : sequence_list(margins->width);
-  bool pairs = list && are_pairs(list), read = false;
-  if (pairs) {
-    read = read_pairs(margins, list, ndim);
-  } else if (plain || (!PyErr_Occurred() && convert_object(&ints, 'N', "pad", "pad_width", list ? list : margins->width))) {
-    read = set_margins(margins, 0, ndim, &ints);
+  PyObject *items = PyLong_Check(margins->width) ? NULL : sequence_tuple(margins->width);
+  bool read = false;
+  if (items && are_pairs(items)) {
+    read = read_pairs(margins, items, ndim);
+  } else if (items || !PyErr_Occurred()) {
+    Value ints;
+    read = convert_object(&ints, 'N', "pad", "pad_width", items ? items : margins->width) && set_margins(margins, 0, ndim, &ints);
+    free_value(&ints, 'N');
   }
-  free_value(&ints, 'N');
-  Py_XDECREF(list);
+  Py_XDECREF(items);
   return read;
 }
 
 /* a, pad_width, mode, constant_values, stream */
 static PyObject *pad(Value *v) {
   mlx_array made = {0}, a = v[0].array;
-  Margins margins = {.width = v[1].object};
+  Margins margins;
   Value axes;
   int ndim = (int)mlx_array_ndim(a);
   size_t count = (size_t)ndim;
+  margins.width = v[1].object;
   bool read = room(&margins.low, ndim) & room(&margins.high, ndim) & room(&axes, ndim);
-  read = read && all_axes(&axes, a) && read_margins(&margins, ndim) && beside(&v[3], mlx_array_dtype(a));
+  for (int i = 0; read && i < ndim; i++) {
+    axes.ints[i] = i;
+  }
+  read = read && read_margins(&margins, ndim) && beside(&v[3], mlx_array_dtype(a));
   if (read) {
     mlx_pad(&made, a, axes.ints, count, margins.low.ints, count, margins.high.ints, count, v[3].array, v[2].text,
             v[4].stream);
