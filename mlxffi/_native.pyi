@@ -84,6 +84,7 @@ def operation(
     converts: bool,
     /,
 ) -> Any: ...
+def method(operation: object, /) -> Any: ...
 
 # trees
 
