@@ -61,7 +61,6 @@ SUITES = {
         "mlx-signal-processing==0.1.0", "tests", from_source=True, needs=("hypothesis",), options=("-m", "not slow"),
     ),
     "mlx_stft": Suite("mlx-stft==0.1.2", "tests", from_source=True),
-    "natten_mlx": Suite("natten-mlx==0.3.3", "tests", from_source=True),
 }  # fmt: skip
 ALWAYS = ("mlx==0.32.4", "mlx-cpu==0.32.4", "numpy", "pytest", "cffi", "scipy-openblas32", "ml_dtypes")
 
