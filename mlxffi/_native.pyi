@@ -85,6 +85,7 @@ def operation(
     converts: bool,
     /,
 ) -> Any: ...
+def method(operation: object, /) -> Any: ...
 
 # trees
 

@@ -12,7 +12,7 @@ from .. import _bindings, _pickles
 from .._errors import ArgumentError
 from . import _convert, _dtype, _numpy, _printing
 from ._at import ArrayAt
-from ._binding import abi, native, operation, signature
+from ._binding import abi, methods, native, operation, signature
 from ._dtype import Dtype
 from ._methods import Methods
 from ._operators import Operators
@@ -27,6 +27,7 @@ __all__ = ["ArrayIterator", "ArrayLike", "array"]
 NUMPY_PRIORITY = -1000000.0
 
 
+@methods
 class array(Operators, Methods, metaclass=native.array_class):
     """An n-dimensional array of one dtype, computed when it is needed.
 

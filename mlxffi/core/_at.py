@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ._binding import native, signature
+from ._binding import methods, native, signature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def _update(name: str, does: str, repeats: str = "") -> Callable[[Any, Any], arr
     return signature(f"at {name}")(update)
 
 
+@methods
 class ArrayAt(native.PartOwner):
     """A part of an array that is to be updated; each method gives a new array."""
 

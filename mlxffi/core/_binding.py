@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from .. import _bindings, _loader
 
-__all__ = ["abi", "native", "operation", "operations", "signature"]
+__all__ = ["abi", "methods", "native", "operation", "operations", "signature"]
 
 _loader.load()
 try:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .. import _abi as abi
 
+    Class = TypeVar("Class", bound=type)
     Function = TypeVar("Function", bound=Callable[..., Any])
 else:
     abi = native.abi
@@ -97,3 +98,12 @@ def operations(module: str, rows: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
         name: native.operation(row, (documented, name, module), parameters, defaults, first, positional, ROWS, True)
         for name, (row, parameters, defaults, first, positional) in rows.items()
     }
+
+
+def methods(owner: Class) -> Class:
+    """A decorator for a class whose operations are its methods: bound to its objects, as functions are not."""
+    for name, value in list(vars(owner).items()):
+        method = native.method(value)
+        if method is not value:
+            setattr(owner, name, method)
+    return owner

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ._binding import native, signature
+from ._binding import methods, native, signature
 from ._device import StreamOrDevice
 from ._dtype import Dtype
 from .generated import ops
@@ -22,6 +22,7 @@ Axes: TypeAlias = "int | Sequence[int] | None"
 Method: TypeAlias = "Callable[..., array]"
 
 
+@methods
 class Methods(native.ArrayOwner, metaclass=native.array_class):
     """What an array does by name."""
 

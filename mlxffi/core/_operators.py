@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable
 
 from ._arguments import as_array
-from ._binding import abi, native, operation, signature
+from ._binding import abi, methods, native, operation, signature
 from ._convert import UnknownValueError
 
 TYPE_CHECKING = False
@@ -53,6 +53,7 @@ def _compared(what: str, otherwise: bool) -> Callable[[Any, Any], Any]:
     return operation(f"{what} forward")(operator)
 
 
+@methods
 class Operators(native.ArrayOwner, metaclass=native.array_class):
     """What an array does between operators."""
 

@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+import enum
 import gc
 import inspect
 import io
@@ -299,6 +300,37 @@ mx.clip(x, None, None)
 @pytest.mark.parametrize("call", CALLS)
 def test_calls_of_every_form_are_those_of_mlx(call):
     both.same(f"x = mx.array([[1.0, 2, 3], [4, 5, 6]]);; {call}")
+
+
+def activated(mx):
+    class Layer:
+        activation = mx.exp
+
+        def __call__(self, x):
+            return self.activation(x)
+
+    return Layer()(mx.array([0.0, 1.0]))
+
+
+def test_an_operation_is_an_attribute_of_a_class_as_in_mlx():
+    both.same(activated, exact=False)
+    np.testing.assert_allclose(activated(mx), np.exp([0.0, 1.0]), rtol=1e-6)
+
+
+def activations(mx):
+    return [choice.name for choice in enum.Enum("Activation", {"EXP": mx.exp})]
+
+
+def test_an_operation_is_a_member_of_an_enumeration_as_in_mlx():
+    both.same(activations)
+    assert activations(mx) == ["EXP"]
+
+
+def test_a_method_is_bound_to_the_array_only():
+    a = mx.array([1.0, 2.0])
+    assert a.sum().item() == type(a).sum(a).item() == 3.0
+    assert not hasattr(mx.sum, "__get__")
+    assert type(a).sum.__get__(a)().item() == 3.0
 
 
 def test_an_array_without_a_value_is_an_error_in_every_operation():

@@ -36,7 +36,7 @@ typedef struct {
 
 static char left_mark;
 PyObject *const left_to_python = (PyObject *)&left_mark;
-static PyObject *method_class;
+static PyObject *bound_class;
 
 /* --- the function --- */
 
@@ -191,17 +191,17 @@ static PyObject *operation_call(PyObject *self, PyObject *arguments, PyObject *n
 
 /* --- the object --- */
 
-static PyObject *operation_get(PyObject *self, PyObject *object, PyObject *type) {
+static PyObject *method_get(PyObject *self, PyObject *object, PyObject *type) {
   if (object && object != Py_None) {
-    return PyObject_CallFunctionObjArgs(method_class, self, object, NULL);
+    return PyObject_CallFunctionObjArgs(bound_class, self, object, NULL);
   }
   return Py_NewRef(self);
 }
 
-/* Its name, its documentation and the like are the function's. */
+/* Its name, its documentation and the like are the function's, but not what binds that. */
 static PyObject *operation_attribute(PyObject *self, PyObject *name) {
   PyObject *found = PyObject_GenericGetAttr(self, name);
-  if (!found && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+  if (!found && PyErr_ExceptionMatches(PyExc_AttributeError) && PyUnicode_CompareWithASCIIString(name, "__get__")) {
     PyErr_Clear();
     PyObject *function = function_of((Operation *)self);
     found = function ? PyObject_GetAttr(function, name) : NULL;
@@ -264,9 +264,9 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
+  {Py_tp_descr_get, method_get},
   {Py_tp_dealloc, operation_dealloc},
   {Py_tp_call, operation_call},
-  {Py_tp_descr_get, operation_get},
   {Py_tp_getattro, operation_attribute},
   {Py_tp_repr, operation_repr},
   {Py_tp_members, members},
@@ -275,9 +275,12 @@ static PyType_Slot slots[] = {
   {0, NULL},
 };
 
-#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_IMMUTABLETYPE)
-static PyType_Spec spec = {"mlxffi._native.Operation", sizeof(Operation), sizeof(Parameter), FLAGS, slots};
-static PyTypeObject *operation_class;
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE)
+#define METHOD_FLAGS (FLAGS | Py_TPFLAGS_METHOD_DESCRIPTOR)
+/* Functions have no `__get__`, as those of mlx.core have none: they may stand in anybody's class. */
+static PyType_Spec spec = {"mlxffi._native.Operation", sizeof(Operation), sizeof(Parameter), FLAGS, slots + 1};
+static PyType_Spec method_spec = {"mlxffi._native.Method", sizeof(Operation), sizeof(Parameter), METHOD_FLAGS, slots};
+static PyTypeObject *operation_class, *method_class;
 
 /* --- from functions --- */
 
@@ -379,16 +382,40 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
   return immortal((PyObject *)self);
 }
 
+/* An operation as a method, which is bound to the object whose attribute it is; anything else as it is. */
+static PyObject *new_method(PyObject *module, PyObject *object) {
+  if (Py_TYPE(object) != operation_class) {
+    return Py_NewRef(object);
+  }
+  const Operation *given = (Operation *)object;
+  Operation *self = (Operation *)PyType_GenericAlloc(method_class, given->parameters);
+  if (self) {
+    const size_t head = offsetof(Operation, called);
+    memcpy((char *)self + head, (char *)object + head, offsetof(Operation, given[given->parameters]) - head);
+    self->weakrefs = NULL;
+    self->function = held_by(object, &given->function);
+    Py_XINCREF(self->name);
+    Py_XINCREF(self->joined);
+    for (int i = 0; i < self->parameters; i++) {
+      Py_XINCREF(self->given[i].name);
+      Py_XINCREF(self->given[i].otherwise);
+    }
+  }
+  return immortal((PyObject *)self);
+}
+
 PyMethodDef operation_functions[] = {
   {"operation", new_operation, METH_VARARGS, "An operation: see mlxffi/core/_binding.py."},
+  {"method", new_method, METH_O, "An operation as a method; anything else as it is."},
   {NULL, NULL, 0, NULL},
 };
 
 bool init_operations(const Row *const *all) {
   tables = all;
   PyObject *types = PyImport_ImportModule("types");
-  method_class = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
+  bound_class = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
   Py_XDECREF(types);
-  operation_class = method_class ? (PyTypeObject *)immortal(PyType_FromSpec(&spec)) : NULL;
-  return operation_class;
+  operation_class = bound_class ? (PyTypeObject *)immortal(PyType_FromSpec(&spec)) : NULL;
+  method_class = operation_class ? (PyTypeObject *)immortal(PyType_FromSpec(&method_spec)) : NULL;
+  return method_class;
 }
