@@ -134,7 +134,7 @@ Evaluation sorting(const mx::array& node) {
   return nullptr;
 }
 
-// Lookups along one axis.
+// Lookups along one axis, or the first ones.
 Evaluation lookup(const mx::array& node) {
   if (auto along = as<mx::GatherAxis>(node.primitive(), "GatherAxis")) {
     return [axis = along->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
@@ -142,17 +142,25 @@ Evaluation lookup(const mx::array& node) {
     };
   }
   auto gather = as<mx::Gather>(node.primitive(), "Gather");
-  if (!gather || node.inputs().size() != 2) {
+  if (!gather || node.inputs().size() < 2) {
     return nullptr;
   }
   return [state = gather->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-    return mlxffi::gather(state.first[0], state.second, inputs[0], inputs[1], outputs[0], s);
+    auto& [axes, slice] = state;
+    return axes.size() == 1 ? mlxffi::gather(axes[0], slice, inputs[0], inputs[1], outputs[0], s)
+                            : gather_at_points(axes, slice, inputs, outputs[0], s);
   };
 }
 
-// Slices that are added or put.
+// Slices, or numbers along an axis, that are added or put.
 Evaluation writing(const mx::array& node) {
   std::string_view name = node.primitive().name();
+  if (name.starts_with("ScatterAxis")) {
+    auto [kind, axis] = static_cast<const mx::ScatterAxis&>(node.primitive()).state();
+    return [adds = kind == mx::ScatterAxis::Sum, axis = axis](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+      return scatter_along(adds, axis, inputs, outputs[0], s);
+    };
+  }
   if (name != "Scatter Sum" && name != "Scatter") {
     return nullptr;
   }
