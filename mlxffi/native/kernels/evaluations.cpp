@@ -5,9 +5,11 @@
 #include <map>
 #include <typeinfo>
 
+#include "arange.h"
 #include "copies.h"
 #include "elementwise_blocks.h"
 #include "extremes.h"
+#include "filters.h"
 #include "folds.h"
 #include "gathers.h"
 #include "half_gather.h"
@@ -15,6 +17,7 @@
 #include "products.h"
 #include "random_bits.h"
 #include "row_access.h"
+#include "row_dots.h"
 #include "scans.h"
 #include "scatters.h"
 #include "sorting.h"
@@ -179,6 +182,22 @@ Evaluation chosen_products(const mx::array& node) {
   };
 }
 
+Evaluation products_with_vectors(const mx::array& node) {
+  if (node.primitive().name() != std::string_view("Matmul") || node.shape(-1) != 1) {
+    return nullptr;
+  }
+  return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) { return row_dots(inputs[0], inputs[1], outputs[0], s); };
+}
+
+Evaluation filtering(const mx::array& node) {
+  if (!as<mx::Convolution>(node.primitive(), "Convolution")) {
+    return nullptr;
+  }
+  return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return filter(static_cast<const mx::Convolution&>(*primitive), inputs[0], inputs[1], outputs[0], s);
+  };
+}
+
 // MLX keeps whether columns may lie side by side instead to itself; an explicit instantiation may name what is private.
 template <bool mx::Contiguous::*member>
 struct Opened {
@@ -242,6 +261,16 @@ Evaluation joining(const mx::array& node) {
   };
 }
 
+Evaluation counting(const mx::array& node) {
+  if (!as<mx::Arange>(node.primitive(), "Arange")) {
+    return nullptr;
+  }
+  return [primitive = node.primitive_ptr()](const Arrays&, Arrays& outputs, mx::Stream s) {
+    arange(static_cast<const mx::Arange&>(*primitive), outputs[0], s);
+    return true;
+  };
+}
+
 Evaluation running(const mx::array& node) {
   // Scans are named after what they accumulate.
   if (!std::string_view(node.primitive().name()).starts_with("Cum")) {
@@ -274,7 +303,7 @@ Evaluation evaluation_of(const mx::array& node) {
   if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
     return nullptr;
   }
-  for (auto* find : {reduction, place, sorting, lookup, writing, running, joining, drawing, copying, chosen_products}) {
+  for (auto* find : {reduction, place, sorting, lookup, writing, running, counting, joining, drawing, copying, chosen_products, products_with_vectors, filtering}) {
     if (auto found = find(node)) {
       return found;
     }

@@ -132,41 +132,6 @@ struct LookupAlong {
   }
 };
 
-// Of slices of an array, those at as many points: an index along each of the first axes, whose sizes are `lengths`.
-struct LookupAtPoints {
-  const char* from;
-  char* to;
-  std::vector<int64_t> lengths;
-  int64_t count, item;
-
-  template <class Index>
-  void run(const std::vector<const Index*>& indices) const {
-    int64_t all = std::accumulate(lengths.begin(), lengths.end(), int64_t(1), std::multiplies<>());
-    parallel_for(count, std::max(at_once, worth_a_thread / std::max<int64_t>(4, item / 4)), [&](int64_t begin, int64_t end) {
-      int64_t places[at_once];
-      for (int64_t first = begin; first < end; first += at_once) {
-        int64_t some = std::min(at_once, end - first);
-        join(indices, first, some, places);
-        Lookup{from, to + first * item, 1, all, some, item}.run(places);
-      }
-    });
-  }
-
- private:
-  static constexpr int64_t at_once = 1024;
-
-  // The place of each point among the slices.
-  template <class Index>
-  void join(const std::vector<const Index*>& indices, int64_t first, int64_t some, int64_t* places) const {
-    std::fill_n(places, some, 0);
-    for (size_t axis = 0; axis < indices.size(); axis++) {
-      for (int64_t i = 0; i < some; i++) {
-        places[i] = places[i] * lengths[axis] + from_front(indices[axis][first + i], lengths[axis]);
-      }
-    }
-  }
-};
-
 // Runs a lookup on the stream.
 template <class Task>
 void look_up(const Task& task, const mx::array& indices, mx::Stream s) {
@@ -226,11 +191,14 @@ bool gather_at_points(const std::vector<int>& axes, const mx::Shape& slice, cons
   }
   allocate(out);
   std::vector<int64_t> lengths(a.shape().begin(), a.shape().begin() + axes.size());
-  int64_t count = inputs[1].size(), item = out.nbytes() / count;
-  mx::dispatch_int_types(type, "gather", [&](auto tag) {
-    std::vector<const MLX_GET_TYPE(tag)*> indices;
-    std::transform(inputs.begin() + 1, inputs.end(), std::back_inserter(indices), [](auto& input) { return input.template data<MLX_GET_TYPE(tag)>(); });
-    on_stream(s, [=, task = LookupAtPoints{a.data<char>(), out.data<char>(), lengths, count, item}] { task.run(indices); });
+  int64_t count = inputs[1].size(), item = out.nbytes() / count, grain = std::max(points_at_once, worth_a_thread / std::max<int64_t>(4, item / 4));
+  int64_t all = std::accumulate(lengths.begin(), lengths.end(), int64_t(1), std::multiplies<>());
+  on_stream(s, [=, places_of = places_of_points({inputs.begin() + 1, inputs.end()}, lengths), from = a.data<char>(), to = out.data<char>()] {
+    parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+      each_part_of_points(places_of, begin, end, [&](int64_t first, int64_t some, const int64_t* places) {
+        Lookup{from, to + first * item, 1, all, some, item}.run(places);
+      });
+    });
   });
   return true;
 }

@@ -57,25 +57,31 @@ struct Writing {
   }
 };
 
+template <bool adds, class T>
+void write_number(T& target, T number) {
+  target = adds ? static_cast<T>(target + number) : number;
+}
+
 // Numbers for [count, inner] places in each of `outer` matrices [length, inner], each in its own column.
 struct WritingAlong {
+  PlacesOfPoints places_of;
   int64_t outer, length, count, inner;
 
   // Each column is one thread's: its places get their numbers in order.
-  template <bool adds, class T, class Index>
-  void run(const T* from, const Index* indices, T* to) const {
+  template <bool adds, class T>
+  void run(const T* from, T* to) const {
     int64_t width = std::min(inner, columns_at_once), pieces = (inner + width - 1) / width;
-    parallel_for(outer * pieces, std::max<int64_t>(1, worth_a_thread / (count * width)), [=, *this](int64_t begin, int64_t end) {
+    parallel_for(outer * pieces, std::max<int64_t>(1, worth_a_thread / (count * width)), [=, this](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
-        int64_t matrix = i / pieces, first = i % pieces * width, start = matrix * count * inner;
+        int64_t matrix = i / pieces, column = i % pieces * width, start = matrix * count * inner;
         auto target = to + matrix * length * inner;
         if (inner == 1) {
-          write<adds>(from + start, indices + start, count, [=, length = length](Index index, int64_t) { return target + from_front(index, length); });
+          write<adds>(from, start, start + count, [=](int64_t place, int64_t) { return target + place; });
           continue;
         }
-        for (int64_t at = start + first; at < start + count * inner; at += inner) {
-          write<adds>(from + at, indices + at, std::min(width, inner - first), [=, length = length, inner = inner](Index index, int64_t column) {
-            return target + from_front(index, length) * inner + first + column;
+        for (int64_t first = start + column, row = 0; row < count; first += inner, row++) {
+          write<adds>(from, first, first + std::min(width, inner - column), [=, inner = inner](int64_t place, int64_t i) {
+            return target + place * inner + column + (i - first);
           });
         }
       }
@@ -83,49 +89,103 @@ struct WritingAlong {
   }
 
  private:
-  template <bool adds, class T, class Index, class Place>
-  static void write(const T* from, const Index* indices, int64_t size, Place place) {
-    for (int64_t i = 0; i < size; i++) {
-      T* target = place(indices[i], i);
-      *target = adds ? static_cast<T>(*target + from[i]) : from[i];
-    }
+  template <bool adds, class T, class Target>
+  void write(const T* from, int64_t begin, int64_t end, Target target) const {
+    each_part_of_points(places_of, begin, end, [=](int64_t first, int64_t some, const int64_t* places) {
+      for (int64_t i = 0; i < some; i++) {
+        write_number<adds>(*target(places[i], first + i), from[first + i]);
+      }
+    });
   }
 };
+
+// Slices of `width` numbers for points, one after the other.
+struct WritingAtPoints {
+  PlacesOfPoints places_of;
+  int64_t points, width;
+
+  template <bool adds, class T>
+  void run(const T* from, T* to) const {
+    each_part_of_points(places_of, 0, points, [=, width = width](int64_t first, int64_t some, const int64_t* places) {
+      for (int64_t i = 0; i < some; i++) {
+        for (int64_t k = 0; k < width; k++) {
+          write_number<adds>(to[places[i] * width + k], from[(first + i) * width + k]);
+        }
+      }
+    });
+  }
+};
+
+using Arrays = std::vector<mx::array>;
 
 bool lie_side_by_side(const mx::array& a, const mx::array& indices, const mx::array& updates) {
   auto dense = [](const mx::array& array) { return array.flags().row_contiguous; };
   return dense(a) && dense(indices) && dense(updates) && indices.dtype() != mx::bool_;
 }
 
-// Whether slices are whole but for the first axis, and everything lies side by side.
-bool is_plain(const mx::array& a, const mx::array& indices, const mx::array& updates) {
-  bool whole = updates.shape(indices.ndim()) == 1 && updates.size() * a.shape(0) == indices.size() * a.size();
-  return whole && lie_side_by_side(a, indices, updates);
+// Whether slices are whole but for the first axes, and everything lies side by side. `inputs` are an array, indices along each
+// of these axes, and the slices.
+bool is_plain(const Arrays& inputs, const std::vector<int>& axes) {
+  auto &a = inputs[0], &first = inputs[1], &updates = inputs.back();
+  size_t places = 1;
+  bool plain = true;
+  for (size_t i = 0; i < axes.size() && plain; i++) {
+    plain = axes[i] == static_cast<int>(i) && updates.shape(first.ndim() + i) == 1 && lie_side_by_side(a, inputs[i + 1], updates);
+    places *= a.shape(i);
+  }
+  return plain && updates.size() * places == first.size() * a.size();
 }
 
-// Calls work(zero, index), zeros of the types of numbers, as words where these are put, and indices.
-template <class Work>
-void with_types(const mx::array& a, const mx::array& indices, bool adds, Work work) {
-  mx::dispatch_int_types(indices.dtype(), "scatter", [&](auto index) {
-    auto work_on = [&](auto zero) { work(zero, MLX_GET_TYPE(index)()); };
-    if (!adds) {
-      return with_word(a.itemsize(), work_on);
-    }
-    mx::dispatch_int_float_types(a.dtype(), "scatter", [&](auto type) { work_on(MLX_GET_TYPE(type)()); });
+bool can_add(mx::Dtype dtype) {
+  return dtype != mx::bool_ && dtype != mx::complex64 && !is_half(dtype);
+}
+
+// Runs a task on numbers of the array's type, as words where they are put, on the stream.
+template <bool adds, class T, class Task>
+void write(const Arrays& inputs, mx::array& out, mx::Stream s, const Task& task) {
+  auto& a = inputs[0];
+  on_stream(s, [=, before = a.data<char>(), to = out.data<T>(), from = inputs.back().data<T>(), bytes = a.nbytes()] {
+    copy_before(before, reinterpret_cast<char*>(to), bytes);
+    task.template run<adds>(from, to);
   });
+}
+
+template <class Task>
+bool write(bool adds, const Arrays& inputs, mx::array& out, mx::Stream s, const Task& task) {
+  allocate_like(inputs[0], out);
+  if (adds) {
+    mx::dispatch_int_float_types(out.dtype(), "scatter", [&](auto type) { write<true, MLX_GET_TYPE(type)>(inputs, out, s, task); });
+  } else {
+    with_word(out.itemsize(), [&](auto zero) { write<false, decltype(zero)>(inputs, out, s, task); });
+  }
+  return true;
+}
+
+bool scatter_at_points(bool adds, size_t axes, const Arrays& inputs, mx::array& out, mx::Stream s) {
+  auto& a = inputs[0];
+  if (adds && !can_add(a.dtype())) {
+    return false;
+  }
+  int64_t points = inputs[1].size(), width = inputs.back().size() / points;
+  auto places_of = places_of_points({inputs.begin() + 1, inputs.end() - 1}, {a.shape().begin(), a.shape().begin() + axes});
+  return write(adds, inputs, out, s, WritingAtPoints{std::move(places_of), points, width});
 }
 
 } // namespace
 
-bool scatter(const mx::Scatter& scatter, const std::vector<mx::array>& inputs, mx::array& out, mx::Stream s) {
+bool scatter(const mx::Scatter& scatter, const Arrays& inputs, mx::array& out, mx::Stream s) {
   auto [kind, axes] = scatter.state();
-  if (inputs.size() != 3 || axes[0] != 0 || !is_plain(inputs[0], inputs[1], inputs[2])) {
+  bool adds = kind == mx::Scatter::Sum;
+  if ((!adds && kind != mx::Scatter::None) || axes.empty() || !is_plain(inputs, axes)) {
     return false;
   }
   auto& a = inputs[0];
-  auto add = kind == mx::Scatter::Sum ? row_kernels().numbers.of(Operation::Add, a.dtype().val()) : nullptr;
+  auto add = adds ? row_kernels().numbers.of(Operation::Add, a.dtype().val()) : nullptr;
   int64_t width = a.size() / a.shape(0), item = a.itemsize();
-  if (width < least_columns || (!add && kind != mx::Scatter::None)) {
+  if (axes.size() > 1 || width < least_columns) {
+    return scatter_at_points(adds, axes.size(), inputs, out, s);
+  }
+  if (adds && !add) {
     return false;
   }
   allocate_like(a, out);
@@ -136,24 +196,13 @@ bool scatter(const mx::Scatter& scatter, const std::vector<mx::array>& inputs, m
   return true;
 }
 
-bool scatter_along(bool adds, int axis, const std::vector<mx::array>& inputs, mx::array& out, mx::Stream s) {
-  auto &a = inputs[0], &indices = inputs[1], &updates = inputs[2];
-  bool is_sum = adds && a.dtype() != mx::bool_ && a.dtype() != mx::complex64 && !is_half(a.dtype());
-  if (!lie_side_by_side(a, indices, updates) || (adds && !is_sum)) {
+bool scatter_along(bool adds, int axis, const Arrays& inputs, mx::array& out, mx::Stream s) {
+  auto &a = inputs[0], &indices = inputs[1];
+  if (!lie_side_by_side(a, indices, inputs[2]) || (adds && !can_add(a.dtype()))) {
     return false;
   }
   auto [outer, length, inner] = AroundAxes(a.shape(), axis);
-  allocate_like(a, out);
-  with_types(a, indices, adds, [&, task = WritingAlong{outer, length, indices.shape(axis), inner}](auto zero, auto index) {
-    using T = decltype(zero);
-    auto before = a.data<char>();
-    auto to = out.data<T>();
-    on_stream(s, [=, from = updates.data<T>(), at = indices.data<decltype(index)>(), bytes = a.nbytes()] {
-      copy_before(before, reinterpret_cast<char*>(to), bytes);
-      adds ? task.template run<std::is_arithmetic_v<T>>(from, at, to) : task.template run<false>(from, at, to);
-    });
-  });
-  return true;
+  return write(adds, inputs, out, s, WritingAlong{places_of_points({indices}, {length}), outer, length, indices.shape(axis), inner});
 }
 
 } // namespace mlxffi

@@ -142,11 +142,16 @@ mx::array norm(const mx::array& a, const std::string& ord, const std::optional<s
 
 namespace {
 
+// Whether so many float32 numbers are added up that rounding would grow.
+bool is_long_row(const mx::array& a, int axis, mx::StreamOrDevice s) {
+  return a.dtype() == mx::float32 && a.shape(axis) > most_in_a_row && a.size() && mlxffi::has_kernels(mx::to_stream(s));
+}
+
 template <class Scan>
 mx::array scanned(const mx::array& a, int axis, mx::StreamOrDevice s, Scan&& scan) {
   int place = axis < 0 ? axis + static_cast<int>(a.ndim()) : axis;
   bool there = place >= 0 && place < static_cast<int>(a.ndim());
-  if (there && a.dtype() == mx::float32 && a.shape(place) > most_in_a_row && mlxffi::has_kernels(mx::to_stream(s))) {
+  if (there && is_long_row(a, place, s)) {
     return mx::astype(scan(mx::astype(a, mx::float64, s)), mx::float32, s);
   }
   return in_float32(a, s, scan);
@@ -156,9 +161,10 @@ mx::array scanned(const mx::array& a, int axis, mx::StreamOrDevice s, Scan&& sca
 
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s) {
   int place = axis < 0 ? axis + static_cast<int>(a.ndim()) : axis;
-  bool of_columns = place >= 0 && place < static_cast<int>(a.ndim()) - 1;
-  if (is_half(a) && inclusive && of_columns && is_large(a, {place}, s)) {
-    return mlxffi::cumsum_of_halves(a, place, reverse, mx::to_stream(s));
+  bool there = place >= 0 && place < static_cast<int>(a.ndim()), is_last = there && place + 1 == static_cast<int>(a.ndim());
+  bool of_halves = there && is_half(a) && !is_last && is_large(a, {place}, s);
+  if (inclusive && (of_halves || (is_last && is_long_row(a, place, s)))) {
+    return mlxffi::wide_cumsum(a, place, reverse, mx::to_stream(s));
   }
   return scanned(a, axis, s, [&](const mx::array& x) { return mx::cumsum(x, axis, reverse, inclusive, std::nullopt, s); });
 }
