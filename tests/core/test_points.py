@@ -69,6 +69,20 @@ def test_numbers_are_added_at_points(shape, dtype):
         np.testing.assert_array_equal(np.array(a.at[at].add(mx.array(numbers))), expected)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "float32"])
+@pytest.mark.parametrize("shape", [SHAPE, (300,), (6, 40)])
+def test_extremes_at_points(shape, dtype):
+    x, a = given(dtype, shape)
+    for axes in range(1, len(shape) + 1):
+        places = points(shape[:axes], 70)
+        numbers = np.random.default_rng(2).integers(0, 60, (70, *shape[axes:])).astype(x.dtype)
+        at = a.at[tuple(mx.array(place) for place in places)]
+        for name, extreme in (("maximum", np.maximum), ("minimum", np.minimum)):
+            expected = x.copy()
+            extreme.at(expected, places, numbers)
+            np.testing.assert_array_equal(np.array(getattr(at, name)(mx.array(numbers))), expected)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "axis"), [((900,), 0), ((41, 120), 1), ((41, 120), 0), ((3, 7, 600), 1)])
 def test_the_last_number_for_a_place_along_an_axis_stays(shape, axis, dtype):

@@ -155,7 +155,7 @@ Evaluation lookup(const mx::array& node) {
   };
 }
 
-// Slices, or numbers along an axis, that are added or put.
+// Slices, or numbers along an axis, that are written.
 Evaluation writing(const mx::array& node) {
   std::string_view name = node.primitive().name();
   if (name.starts_with("ScatterAxis")) {
@@ -164,7 +164,7 @@ Evaluation writing(const mx::array& node) {
       return scatter_along(adds, axis, inputs, outputs[0], s);
     };
   }
-  if (name != "Scatter Sum" && name != "Scatter") {
+  if (!name.starts_with("Scatter")) {
     return nullptr;
   }
   return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {

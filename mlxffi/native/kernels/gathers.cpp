@@ -189,13 +189,16 @@ bool gather_at_points(const std::vector<int>& axes, const mx::Shape& slice, cons
   if (!are_first || slice != whole || !dense || type == mx::bool_) {
     return false;
   }
-  allocate(out);
   std::vector<int64_t> lengths(a.shape().begin(), a.shape().begin() + axes.size());
-  int64_t count = inputs[1].size(), item = out.nbytes() / count, grain = std::max(points_at_once, worth_a_thread / std::max<int64_t>(4, item / 4));
   int64_t all = std::accumulate(lengths.begin(), lengths.end(), int64_t(1), std::multiplies<>());
+  if (all > most_places) {
+    return false;
+  }
+  allocate(out);
+  int64_t count = inputs[1].size(), item = out.nbytes() / count, grain = std::max(points_at_once, worth_a_thread / std::max<int64_t>(4, item / 4));
   on_stream(s, [=, places_of = places_of_points({inputs.begin() + 1, inputs.end()}, lengths), from = a.data<char>(), to = out.data<char>()] {
     parallel_for(count, grain, [&](int64_t begin, int64_t end) {
-      each_part_of_points(places_of, begin, end, [&](int64_t first, int64_t some, const int64_t* places) {
+      each_part_of_points(places_of, begin, end, [&](int64_t first, int64_t some, const int32_t* places) {
         Lookup{from, to + first * item, 1, all, some, item}.run(places);
       });
     });

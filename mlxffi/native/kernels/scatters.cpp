@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include <mlx/dtype_utils.h>
 
@@ -57,9 +58,18 @@ struct Writing {
   }
 };
 
-template <bool adds, class T>
+// What becomes of the number at a place.
+enum class Write { put, add, larger, smaller };
+
+template <Write how, class T>
 void write_number(T& target, T number) {
-  target = adds ? static_cast<T>(target + number) : number;
+  if constexpr (how == Write::put) {
+    target = number;
+  } else if constexpr (how == Write::add) {
+    target = static_cast<T>(target + number);
+  } else {
+    target = (how == Write::larger) == (target < number) ? number : target;
+  }
 }
 
 // Numbers for [count, inner] places in each of `outer` matrices [length, inner], each in its own column.
@@ -68,7 +78,7 @@ struct WritingAlong {
   int64_t outer, length, count, inner;
 
   // Each column is one thread's: its places get their numbers in order.
-  template <bool adds, class T>
+  template <Write how, class T>
   void run(const T* from, T* to) const {
     int64_t width = std::min(inner, columns_at_once), pieces = (inner + width - 1) / width;
     parallel_for(outer * pieces, std::max<int64_t>(1, worth_a_thread / (count * width)), [=, this](int64_t begin, int64_t end) {
@@ -76,11 +86,11 @@ struct WritingAlong {
         int64_t matrix = i / pieces, column = i % pieces * width, start = matrix * count * inner;
         auto target = to + matrix * length * inner;
         if (inner == 1) {
-          write<adds>(from, start, start + count, [=](int64_t place, int64_t) { return target + place; });
+          write<how>(from, start, start + count, [=](int64_t place, int64_t) { return target + place; });
           continue;
         }
         for (int64_t first = start + column, row = 0; row < count; first += inner, row++) {
-          write<adds>(from, first, first + std::min(width, inner - column), [=, inner = inner](int64_t place, int64_t i) {
+          write<how>(from, first, first + std::min(width, inner - column), [=, inner = inner](int64_t place, int64_t i) {
             return target + place * inner + column + (i - first);
           });
         }
@@ -89,11 +99,11 @@ struct WritingAlong {
   }
 
  private:
-  template <bool adds, class T, class Target>
+  template <Write how, class T, class Target>
   void write(const T* from, int64_t begin, int64_t end, Target target) const {
-    each_part_of_points(places_of, begin, end, [=](int64_t first, int64_t some, const int64_t* places) {
+    each_part_of_points(places_of, begin, end, [=](int64_t first, int64_t some, const int32_t* places) {
       for (int64_t i = 0; i < some; i++) {
-        write_number<adds>(*target(places[i], first + i), from[first + i]);
+        write_number<how>(*target(places[i], first + i), from[first + i]);
       }
     });
   }
@@ -104,12 +114,12 @@ struct WritingAtPoints {
   PlacesOfPoints places_of;
   int64_t points, width;
 
-  template <bool adds, class T>
+  template <Write how, class T>
   void run(const T* from, T* to) const {
-    each_part_of_points(places_of, 0, points, [=, width = width](int64_t first, int64_t some, const int64_t* places) {
+    each_part_of_points(places_of, 0, points, [=, width = width](int64_t first, int64_t some, const int32_t* places) {
       for (int64_t i = 0; i < some; i++) {
         for (int64_t k = 0; k < width; k++) {
-          write_number<adds>(to[places[i] * width + k], from[(first + i) * width + k]);
+          write_number<how>(to[places[i] * width + k], from[(first + i) * width + k]);
         }
       }
     });
@@ -136,54 +146,76 @@ bool is_plain(const Arrays& inputs, const std::vector<int>& axes) {
   return plain && updates.size() * places == first.size() * a.size();
 }
 
-bool can_add(mx::Dtype dtype) {
-  return dtype != mx::bool_ && dtype != mx::complex64 && !is_half(dtype);
+bool can_write(Write how, mx::Dtype dtype) {
+  bool is_integer = mx::issubdtype(dtype, mx::integer);
+  return how == Write::put || is_integer || (how == Write::add && (dtype == mx::float32 || dtype == mx::float64));
 }
 
 // Runs a task on numbers of the array's type, as words where they are put, on the stream.
-template <bool adds, class T, class Task>
+template <Write how, class T, class Task>
 void write(const Arrays& inputs, mx::array& out, mx::Stream s, const Task& task) {
   auto& a = inputs[0];
   on_stream(s, [=, before = a.data<char>(), to = out.data<T>(), from = inputs.back().data<T>(), bytes = a.nbytes()] {
     copy_before(before, reinterpret_cast<char*>(to), bytes);
-    task.template run<adds>(from, to);
+    task.template run<how>(from, to);
   });
 }
 
 template <class Task>
-bool write(bool adds, const Arrays& inputs, mx::array& out, mx::Stream s, const Task& task) {
+bool write(Write how, const Arrays& inputs, mx::array& out, mx::Stream s, const Task& task) {
   allocate_like(inputs[0], out);
-  if (adds) {
-    mx::dispatch_int_float_types(out.dtype(), "scatter", [&](auto type) { write<true, MLX_GET_TYPE(type)>(inputs, out, s, task); });
+  if (how == Write::put) {
+    with_word(out.itemsize(), [&](auto zero) { write<Write::put, decltype(zero)>(inputs, out, s, task); });
+  } else if (how == Write::add) {
+    mx::dispatch_int_float_types(out.dtype(), "scatter", [&](auto type) { write<Write::add, MLX_GET_TYPE(type)>(inputs, out, s, task); });
   } else {
-    with_word(out.itemsize(), [&](auto zero) { write<false, decltype(zero)>(inputs, out, s, task); });
+    mx::dispatch_int_types(out.dtype(), "scatter", [&](auto type) {
+      using T = MLX_GET_TYPE(type);
+      how == Write::larger ? write<Write::larger, T>(inputs, out, s, task) : write<Write::smaller, T>(inputs, out, s, task);
+    });
   }
   return true;
 }
 
-bool scatter_at_points(bool adds, size_t axes, const Arrays& inputs, mx::array& out, mx::Stream s) {
+bool scatter_at_points(Write how, size_t axes, const Arrays& inputs, mx::array& out, mx::Stream s) {
   auto& a = inputs[0];
-  if (adds && !can_add(a.dtype())) {
+  int64_t points = inputs[1].size(), width = inputs.back().size() / points, places = a.size() / width;
+  if (!can_write(how, a.dtype()) || places > most_places) {
     return false;
   }
-  int64_t points = inputs[1].size(), width = inputs.back().size() / points;
   auto places_of = places_of_points({inputs.begin() + 1, inputs.end() - 1}, {a.shape().begin(), a.shape().begin() + axes});
-  return write(adds, inputs, out, s, WritingAtPoints{std::move(places_of), points, width});
+  return write(how, inputs, out, s, WritingAtPoints{std::move(places_of), points, width});
+}
+
+std::optional<Write> kind_of(mx::Scatter::ReduceType kind) {
+  switch (kind) {
+    case mx::Scatter::None:
+      return Write::put;
+    case mx::Scatter::Sum:
+      return Write::add;
+    case mx::Scatter::Max:
+      return Write::larger;
+    case mx::Scatter::Min:
+      return Write::smaller;
+    default:
+      return std::nullopt;
+  }
 }
 
 } // namespace
 
 bool scatter(const mx::Scatter& scatter, const Arrays& inputs, mx::array& out, mx::Stream s) {
   auto [kind, axes] = scatter.state();
-  bool adds = kind == mx::Scatter::Sum;
-  if ((!adds && kind != mx::Scatter::None) || axes.empty() || !is_plain(inputs, axes)) {
+  auto how = kind_of(kind);
+  if (!how || axes.empty() || !is_plain(inputs, axes)) {
     return false;
   }
   auto& a = inputs[0];
+  bool adds = how == Write::add;
   auto add = adds ? row_kernels().numbers.of(Operation::Add, a.dtype().val()) : nullptr;
   int64_t width = a.size() / a.shape(0), item = a.itemsize();
-  if (axes.size() > 1 || width < least_columns) {
-    return scatter_at_points(adds, axes.size(), inputs, out, s);
+  if (axes.size() > 1 || width < least_columns || (how != Write::put && !adds)) {
+    return scatter_at_points(*how, axes.size(), inputs, out, s);
   }
   if (adds && !add) {
     return false;
@@ -198,11 +230,12 @@ bool scatter(const mx::Scatter& scatter, const Arrays& inputs, mx::array& out, m
 
 bool scatter_along(bool adds, int axis, const Arrays& inputs, mx::array& out, mx::Stream s) {
   auto &a = inputs[0], &indices = inputs[1];
-  if (!lie_side_by_side(a, indices, inputs[2]) || (adds && !can_add(a.dtype()))) {
+  auto how = adds ? Write::add : Write::put;
+  if (!lie_side_by_side(a, indices, inputs[2]) || !can_write(how, a.dtype())) {
     return false;
   }
   auto [outer, length, inner] = AroundAxes(a.shape(), axis);
-  return write(adds, inputs, out, s, WritingAlong{places_of_points({indices}, {length}), outer, length, indices.shape(axis), inner});
+  return write(how, inputs, out, s, WritingAlong{places_of_points({indices}, {length}), outer, length, indices.shape(axis), inner});
 }
 
 } // namespace mlxffi

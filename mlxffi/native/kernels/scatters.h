@@ -11,8 +11,8 @@ namespace mlxffi {
 
 namespace mx = mlx::core;
 
-// Adds or puts slices as MLX's Scatter does, on the stream, in the array's own memory where nobody needs that any more. Each
-// place gets its slices one after the other. False for another reduction, sums of halves, indices along other axes than the
+// Writes slices as MLX's Scatter does, on the stream, in the array's own memory where nobody needs that any more. Each
+// place gets its slices one after the other. False for products, extremes of floats, sums of halves, indices along other axes than the
 // first, slices that are not whole but for these, and where the numbers lie otherwise than side by side.
 bool scatter(const mx::Scatter& scatter, const std::vector<mx::array>& inputs, mx::array& out, mx::Stream s);
 

@@ -74,8 +74,28 @@ void copy_short_rows(const char* from, RowSteps from_steps, char* to, RowSteps t
   }
 }
 
+// The same short row again and again, side by side: what is there already is copied behind itself.
+template <class T>
+bool repeat_row(const char* from, RowSteps from_steps, char* to, RowSteps to_steps, int64_t rows, int64_t count) {
+  constexpr int64_t most_bytes = 2048;
+  int64_t bytes = count * sizeof(T), most = most_bytes / std::max<int64_t>(bytes, 1) * bytes;
+  bool fits = from_steps.row == 0 && from_steps.number == sizeof(T) && to_steps.number == sizeof(T) && to_steps.row == bytes && most > 0;
+  if (!fits || rows == 1) {
+    return false;
+  }
+  std::memcpy(to, from, bytes);
+  for (int64_t done = bytes, some; done < rows * bytes; done += some) {
+    some = std::min({done, most, rows * bytes - done});
+    std::memcpy(to + done, to, some);
+  }
+  return true;
+}
+
 template <class T>
 void copy_rows_of(const char* from, RowSteps from_steps, char* to, RowSteps to_steps, int64_t rows, int64_t count) {
+  if (repeat_row<T>(from, from_steps, to, to_steps, rows, count)) {
+    return;
+  }
   switch (count) {
     case 1:
       return copy_short_rows<T, 1>(from, from_steps, to, to_steps, rows);

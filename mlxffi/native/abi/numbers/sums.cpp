@@ -68,6 +68,10 @@ mx::array wide_sum(const mx::array& a, const std::vector<int>& axes, bool keepdi
 }
 
 mx::array long_l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
+  if (!axes && !keepdims) {
+    auto row = mx::reshape(a, {-1}, s);
+    return mx::sqrt(numbers::vecdot(row, row, 0, s), s);
+  }
   return mx::sqrt(numbers::sum(mx::square(a, s), axes ? *axes : every_axis(a), keepdims, s), s);
 }
 
@@ -116,6 +120,17 @@ mx::array l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axe
   return in_float32(widened(a, s), s, [&](const mx::array& x) {
     return is_long(x, axes, s) ? long_l2_norm(x, axes, keepdims, s) : mx::linalg::norm(x, axes, keepdims, s);
   });
+}
+
+// Rows of float32 as products of each by a vector, for which there is a kernel.
+mx::array vecdot(const mx::array& a, const mx::array& b, int axis, mx::StreamOrDevice s) {
+  constexpr int least_length = 16;
+  bool alike = a.dtype() == mx::float32 && b.dtype() == mx::float32 && a.shape() == b.shape() && are_axes(a, {axis});
+  if (!alike || counted(a, {axis})[0] + 1 != static_cast<int>(a.ndim()) || a.shape(-1) < least_length || !mlxffi::has_kernels(mx::to_stream(s))) {
+    return mx::vecdot(a, b, axis, s);
+  }
+  auto product = mx::matmul(mx::expand_dims(a, -2, s), mx::expand_dims(b, -1, s), s);
+  return mx::squeeze(product, std::vector<int>{-2, -1}, s);
 }
 
 mx::array norm(const mx::array& a, double ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
