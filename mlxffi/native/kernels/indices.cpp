@@ -15,22 +15,14 @@ struct Points {
   std::vector<int64_t> sizes;
 
   void operator()(int64_t first, int64_t count, int32_t* places) const {
-    std::fill_n(places, sizes.size() > 1 ? count : 0, 0);
+    std::fill_n(places, count, 0);
     for (size_t axis = 0; axis < sizes.size(); axis++) {
       auto from = indices[axis] + first;
       auto size = static_cast<int32_t>(sizes[axis]);
-      if (sizes.size() == 1) {
-        std::transform(from, from + count, places, [size](Index index) { return place(index, size); });
-      } else {
-        std::transform(from, from + count, places, places, [size](Index index, int32_t before) { return before * size + place(index, size); });
+      for (int64_t i = 0; i < count; i++) {
+        places[i] = places[i] * size + static_cast<int32_t>(from_front(from[i], size));
       }
     }
-  }
-
-  // In 32 bits, of which vectors have more.
-  static int32_t place(Index given, int32_t size) {
-    auto index = static_cast<int32_t>(given);
-    return std::is_signed_v<Index> ? index + (index < 0 ? size : 0) : index;
   }
 };
 

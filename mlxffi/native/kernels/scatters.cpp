@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <type_traits>
 
 #include <mlx/dtype_utils.h>
 
@@ -73,8 +74,9 @@ void write_number(T& target, T number) {
 }
 
 // Numbers for [count, inner] places in each of `outer` matrices [length, inner], each in its own column.
+template <class Index>
 struct WritingAlong {
-  PlacesOfPoints places_of;
+  const Index* indices;
   int64_t outer, length, count, inner;
 
   // Each column is one thread's: its places get their numbers in order.
@@ -86,26 +88,23 @@ struct WritingAlong {
         int64_t matrix = i / pieces, column = i % pieces * width, start = matrix * count * inner;
         auto target = to + matrix * length * inner;
         if (inner == 1) {
-          write<how>(from, start, start + count, [=](int64_t place, int64_t) { return target + place; });
+          write<how>(from + start, indices + start, count, target, 1, 0);
           continue;
         }
-        for (int64_t first = start + column, row = 0; row < count; first += inner, row++) {
-          write<how>(from, first, first + std::min(width, inner - column), [=, inner = inner](int64_t place, int64_t i) {
-            return target + place * inner + column + (i - first);
-          });
+        for (int64_t first = start + column; first < start + count * inner; first += inner) {
+          write<how>(from + first, indices + first, std::min(width, inner - column), target + column, inner, 1);
         }
       }
     });
   }
 
  private:
-  template <Write how, class T, class Target>
-  void write(const T* from, int64_t begin, int64_t end, Target target) const {
-    each_part_of_points(places_of, begin, end, [=](int64_t first, int64_t some, const int32_t* places) {
-      for (int64_t i = 0; i < some; i++) {
-        write_number<how>(*target(places[i], first + i), from[first + i]);
-      }
-    });
+  template <Write how, class T>
+  void write(const T* from, const Index* at, int64_t size, T* to, int64_t apart, int64_t step) const {
+    int64_t length = this->length;
+    for (int64_t i = 0; i < size; i++) {
+      write_number<how>(to[from_front(at[i], length) * apart + i * step], from[i]);
+    }
   }
 };
 
@@ -235,7 +234,19 @@ bool scatter_along(bool adds, int axis, const Arrays& inputs, mx::array& out, mx
     return false;
   }
   auto [outer, length, inner] = AroundAxes(a.shape(), axis);
-  return write(how, inputs, out, s, WritingAlong{places_of_points({indices}, {length}), outer, length, indices.shape(axis), inner});
+  auto write_at = [&, outer = outer, length = length, inner = inner](auto* at) {
+    return write(how, inputs, out, s, WritingAlong<std::remove_cvref_t<decltype(*at)>>{at, outer, length, indices.shape(axis), inner});
+  };
+  switch (indices.dtype().val()) {
+    case mx::Dtype::Val::int32:
+      return write_at(indices.data<int32_t>());
+    case mx::Dtype::Val::uint32:
+      return write_at(indices.data<uint32_t>());
+    case mx::Dtype::Val::int64:
+      return write_at(indices.data<int64_t>());
+    default:
+      return false;
+  }
 }
 
 } // namespace mlxffi

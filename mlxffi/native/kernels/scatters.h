@@ -16,8 +16,8 @@ namespace mx = mlx::core;
 // first, slices that are not whole but for these, and where the numbers lie otherwise than side by side.
 bool scatter(const mx::Scatter& scatter, const std::vector<mx::array>& inputs, mx::array& out, mx::Stream s);
 
-// Adds or puts numbers as MLX's ScatterAxis does, in the same way. False for sums of halves, complex numbers and truth values,
-// and where the numbers lie otherwise than side by side.
+// Adds or puts numbers as MLX's ScatterAxis does, in the same way. False for sums of halves, complex numbers and truth
+// values, for indices of fewer than 32 bits, and where the numbers lie otherwise than side by side.
 bool scatter_along(bool adds, int axis, const std::vector<mx::array>& inputs, mx::array& out, mx::Stream s);
 
 } // namespace mlxffi
