@@ -67,3 +67,21 @@ def test_products_with_vectors(rows, length):
     gradients = mx.grad(lambda a, b: (a @ b).sum(), argnums=(0, 1))(a, b)
     np.testing.assert_array_equal(np.array(gradients[0]), np.broadcast_to(y, x.shape))
     np.testing.assert_allclose(np.array(gradients[1]), wide.sum(0), rtol=0, atol=1e-5 * rows)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (2, 3, 4), (1, 40, 7), (33, 17, 65), (100, 100, 100), (129, 200, 130)])
+def test_products_of_small_matrices(m, k, n, batch):
+    x, y = numbers(*batch, m, k), numbers(*batch, k, n)
+    expected = x.astype(np.float64) @ y.astype(np.float64)
+    a, b = mx.array(x), mx.array(y)
+    a_turned, b_turned = (mx.array(np.ascontiguousarray(v.swapaxes(-1, -2))).swapaxes(-1, -2) for v in (x, y))
+    apart = mx.array(np.repeat(y, 2, -1))[..., ::2]
+    for left, right in ((a, b), (a_turned, b), (a, b_turned), (a_turned, b_turned), (a, apart)):
+        np.testing.assert_allclose(np.array(left @ right), expected, rtol=0, atol=1e-5 * k**0.5)
+    one = y.reshape(-1, k, n)[0]
+    np.testing.assert_allclose(np.array(a @ mx.array(one)), x.astype(np.float64) @ one.astype(np.float64), rtol=0, atol=1e-5 * k**0.5)
+    c = numbers(n)
+    found = mx.addmm(mx.array(c), a, b, alpha=0.5, beta=-2)
+    np.testing.assert_allclose(np.array(found), 0.5 * expected - 2 * c.astype(np.float64), rtol=0, atol=1e-5 * k**0.5)
+    np.testing.assert_array_equal(np.array(mx.array(c)), c)

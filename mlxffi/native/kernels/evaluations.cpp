@@ -20,6 +20,7 @@
 #include "row_dots.h"
 #include "scans.h"
 #include "scatters.h"
+#include "small_products.h"
 #include "sorting.h"
 
 namespace mlxffi {
@@ -182,11 +183,20 @@ Evaluation chosen_products(const mx::array& node) {
   };
 }
 
-Evaluation products_with_vectors(const mx::array& node) {
-  if (node.primitive().name() != std::string_view("Matmul") || node.shape(-1) != 1) {
+Evaluation product(const mx::array& node) {
+  if (auto sum = as<mx::AddMM>(node.primitive(), "AddMM")) {
+    auto [alpha, beta] = sum->state();
+    return [alpha = alpha, beta = beta](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+      return small_product(inputs[0], inputs[1], {&inputs[2], beta, alpha}, outputs[0], s);
+    };
+  }
+  if (node.primitive().name() != std::string_view("Matmul")) {
     return nullptr;
   }
-  return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) { return row_dots(inputs[0], inputs[1], outputs[0], s); };
+  return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    auto &a = inputs[0], &b = inputs[1];
+    return row_dots(a, b, outputs[0], s) || small_product(a, b, {}, outputs[0], s);
+  };
 }
 
 Evaluation filtering(const mx::array& node) {
@@ -303,7 +313,7 @@ Evaluation evaluation_of(const mx::array& node) {
   if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
     return nullptr;
   }
-  for (auto* find : {reduction, place, sorting, lookup, writing, running, counting, joining, drawing, copying, chosen_products, products_with_vectors, filtering}) {
+  for (auto* find : {reduction, place, sorting, lookup, writing, running, counting, joining, drawing, copying, chosen_products, product, filtering}) {
     if (auto found = find(node)) {
       return found;
     }
