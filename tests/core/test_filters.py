@@ -17,7 +17,7 @@ def numbers(*shape):
 
 
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
-@pytest.mark.parametrize(("length", "size"), [(1, 1), (5, 2), (3, 9), (2048, 5), (5000, 64), (2049, 2049), (70_000, 33)])
+@pytest.mark.parametrize(("length", "size"), [(1, 1), (5, 2), (3, 9), (2048, 5), (500, 64), (2049, 2049), (70_000, 33)])
 def test_convolutions_of_one_signal(length, size, mode):
     x, w = numbers(length), numbers(size)
     expected = np.convolve(x.astype(np.float64), w.astype(np.float64), mode)
@@ -31,7 +31,7 @@ def test_signals_with_one_filter(padding, flip):
     x, w = numbers(3, 3000, 1), numbers(1, 7, 1)
     low, high = (padding, padding) if isinstance(padding, int) else (padding[0][0], padding[1][0])
     padded = np.pad(x[..., 0].astype(np.float64), ((0, 0), (low, high)))
-    turned = w[0, ::1 if flip else -1, 0].astype(np.float64)
+    turned = w[0, :: 1 if flip else -1, 0].astype(np.float64)
     expected = np.stack([np.convolve(row, turned, "valid") for row in padded])[..., None]
     for given in (mx.array(x), mx.array(np.ascontiguousarray(np.swapaxes(x, 0, 1))).swapaxes(0, 1)):
         found = mx.conv_general(given, mx.array(w), padding=padding, flip=flip)
@@ -43,9 +43,9 @@ def test_signals_with_one_filter(padding, flip):
 def test_gradients_of_a_convolution():
     x, w = numbers(600), numbers(9)
     weights = numbers(592).astype(np.float64)
-    of_x, of_w = mx.grad(lambda x, w: (mx.convolve(x, w, "valid") * mx.array(weights.astype(np.float32))).sum(), argnums=(0, 1))(
-        mx.array(x), mx.array(w)
-    )
+    factors = mx.array(weights.astype(np.float32))
+    gradients = mx.grad(lambda x, w: (mx.convolve(x, w, "valid") * factors).sum(), argnums=(0, 1))
+    of_x, of_w = gradients(mx.array(x), mx.array(w))
     np.testing.assert_allclose(np.array(of_x), np.convolve(weights, w[::-1].astype(np.float64)), rtol=0, atol=1e-4)
     expected = [np.dot(weights, x[8 - i : 600 - i].astype(np.float64)) for i in range(9)]
     np.testing.assert_allclose(np.array(of_w), expected, rtol=0, atol=1e-3)
@@ -70,18 +70,20 @@ def test_products_with_vectors(rows, length):
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
-@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (2, 3, 4), (1, 40, 7), (33, 17, 65), (100, 100, 100), (129, 200, 130)])
-def test_products_of_small_matrices(m, k, n, batch):
-    x, y = numbers(*batch, m, k), numbers(*batch, k, n)
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 3, 4), (1, 40, 7), (33, 17, 65), (100, 100, 100), (129, 200, 130)])
+def test_products_of_small_matrices(sizes, batch):
+    m, k, n = sizes
+    x, y, error = numbers(*batch, m, k), numbers(*batch, k, n), 1e-5 * k**0.5
     expected = x.astype(np.float64) @ y.astype(np.float64)
     a, b = mx.array(x), mx.array(y)
     a_turned, b_turned = (mx.array(np.ascontiguousarray(v.swapaxes(-1, -2))).swapaxes(-1, -2) for v in (x, y))
     apart = mx.array(np.repeat(y, 2, -1))[..., ::2]
     for left, right in ((a, b), (a_turned, b), (a, b_turned), (a_turned, b_turned), (a, apart)):
-        np.testing.assert_allclose(np.array(left @ right), expected, rtol=0, atol=1e-5 * k**0.5)
+        np.testing.assert_allclose(np.array(left @ right), expected, rtol=0, atol=error)
     one = y.reshape(-1, k, n)[0]
-    np.testing.assert_allclose(np.array(a @ mx.array(one)), x.astype(np.float64) @ one.astype(np.float64), rtol=0, atol=1e-5 * k**0.5)
+    found = np.array(a @ mx.array(one))
+    np.testing.assert_allclose(found, x.astype(np.float64) @ one.astype(np.float64), rtol=0, atol=error)
     c = numbers(n)
     found = mx.addmm(mx.array(c), a, b, alpha=0.5, beta=-2)
-    np.testing.assert_allclose(np.array(found), 0.5 * expected - 2 * c.astype(np.float64), rtol=0, atol=1e-5 * k**0.5)
+    np.testing.assert_allclose(np.array(found), 0.5 * expected - 2 * c.astype(np.float64), rtol=0, atol=error)
     np.testing.assert_array_equal(np.array(mx.array(c)), c)

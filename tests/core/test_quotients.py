@@ -18,7 +18,8 @@ SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1, -1, 0.1, 3, 1e30, -1e-30, 1e-4
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_whole_quotients(dtype):
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.normal(size=5000) * 10.0 ** rng.integers(-5, 6, 5000), np.repeat(SPECIAL, 12)]).astype(dtype)
+    scaled = rng.normal(size=5000) * 10.0 ** rng.integers(-5, 6, 5000)
+    x = np.concatenate([scaled, np.repeat(SPECIAL, 12)]).astype(dtype)
     y = np.concatenate([rng.normal(size=5000), np.tile(SPECIAL, 12)]).astype(dtype)
     with np.errstate(all="ignore"):
         expected = np.floor(x / y)
@@ -57,4 +58,6 @@ def test_steps_of_floats_are_rounded_once(dtype):
             continue
         found = np.array(mx.arange(start, stop, step, dtype=getattr(mx, dtype)))
         expected = start + step * np.arange(found.size, dtype=np.float64)
-        np.testing.assert_allclose(found, expected.astype(dtype), rtol=1e-15 if dtype == "float64" else 0, atol=1e-12 if dtype == "float64" else 0)
+        # A processor may round a product and a sum in double at once.
+        error = 1e-12 if dtype == "float64" else 0
+        np.testing.assert_allclose(found, expected.astype(dtype), rtol=0, atol=error)
