@@ -85,3 +85,13 @@ def test_a_slice_of_an_array_into_itself():
     a = mx.array(np.arange(100_000, dtype=np.float32))
     a[1:] = a[:-1]
     np.testing.assert_array_equal(np.array(a), np.maximum(np.arange(100_000) - 1, 0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 16, 17, 300])
+def test_the_same_row_again_and_again(length, dtype):
+    x = numbers((2, length)).astype(dtype)
+    for rows in (1, 2, 3, 999):
+        found = mx.contiguous(mx.broadcast_to(mx.array(x)[:, None], (2, rows, length)))
+        np.testing.assert_array_equal(np.array(found), np.repeat(x[:, None], rows, 1))
+        np.testing.assert_array_equal(np.array(mx.tile(mx.array(x), (1, rows))), np.tile(x, (1, rows)))

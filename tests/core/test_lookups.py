@@ -252,6 +252,20 @@ def test_running_sums_of_floats_are_added_in_order():
         assert not without[0].any()
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [16_385, 100_003])
+def test_running_sums_of_long_rows_are_rounded_once(length, reverse):
+    x = np.random.default_rng(0).uniform(0, 1, (2, length)).astype(np.float32)
+    turned = np.flip(x, 1) if reverse else x
+    expected = np.add.accumulate(turned.astype(np.float64), 1)
+    expected = np.flip(expected, 1) if reverse else expected
+    for given in (mx.array(x), mx.array(np.ascontiguousarray(x.T)).T):
+        np.testing.assert_allclose(np.array(mx.cumsum(given, axis=1, reverse=reverse)), expected, rtol=6e-8)
+    gradient = mx.grad(lambda a: mx.cumsum(a, axis=1, reverse=reverse)[:, ::1000].sum())(mx.array(x))
+    counts = np.add.accumulate(np.arange(length)[:: 1 if reverse else -1] % 1000 == 0)[:: 1 if reverse else -1]
+    np.testing.assert_array_equal(np.array(gradient), np.broadcast_to(counts, x.shape))
+
+
 PROGRAM = """
 import numpy as np
 from mlxffi import core as mx

@@ -108,3 +108,23 @@ def test_places_of_extremes(dtype):
                 np.testing.assert_array_equal(np.array(mx.argmax(view, axis=axis)), values.argmax(axis))
                 np.testing.assert_array_equal(np.array(mx.argmin(view, axis=axis)), values.argmin(axis))
         assert mx.argmax(a).item() == x.argmax()
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_of_views(name):
+    x = np.random.default_rng(0).uniform(0.99, 1.01, (40, 50, 7)).astype(np.float32)
+    views = (lambda v: v[::2, ::-1], lambda v: v.transpose(2, 0, 1), lambda v: v[3:4, 1:2], lambda v: v[..., ::3])
+    for view in views:
+        for axes in AXES:
+            found = np.array(getattr(mx, name)(view(mx.array(x)), axis=axes))
+            expected = getattr(np, name)(view(x).astype(np.float64), axis=axes)
+            np.testing.assert_allclose(found, expected, rtol=0 if name in ("max", "min") else 2e-4)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float16", "float32", "float64"])
+def test_traces(dtype):
+    x = np.random.default_rng(0).integers(-9, 9, (30, 40, 20))
+    a = mx.array(x).astype(getattr(mx, dtype))
+    for offset in (-29, -3, 0, 5, 39):
+        np.testing.assert_array_equal(np.array(mx.trace(a, offset)), np.trace(x, offset))
+        np.testing.assert_array_equal(np.array(mx.trace(a, offset % 20, 2, 0)), np.trace(x, offset % 20, 2, 0))

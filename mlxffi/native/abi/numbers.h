@@ -37,6 +37,8 @@ mx::array mean(const mx::array& a, std::vector<int> axes, bool keepdims, mx::Str
 mx::array var(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s);
 mx::array stddev(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s);
 
+mx::array vecdot(const mx::array& a, const mx::array& b, int axis, mx::StreamOrDevice s);
+
 // Norms, of halves in float32 and of integers as means are.
 mx::array l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s);
 mx::array norm(const mx::array& a, double ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s);

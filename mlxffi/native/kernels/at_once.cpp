@@ -18,7 +18,7 @@ namespace mlxffi {
 namespace {
 
 // Nodes and numbers up to which other threads, which may not schedule meanwhile, do not wait long.
-constexpr size_t most_nodes = 24, most_numbers = size_t(1) << 19, few_numbers = most_numbers / most_nodes;
+constexpr size_t most_nodes = 32, most_numbers = size_t(1) << 19, few_numbers = most_numbers / most_nodes;
 
 thread_local bool active = false;
 

@@ -39,9 +39,9 @@ const Table& operations() {
   return table;
 }
 
-// What only converts or copies: MLX's Full makes copies of a number that stands for all.
+// What only converts or copies: MLX's Full makes copies of a number that stands for all, Real takes parts.
 bool converts(std::string_view operation) {
-  return operation == "AsType" || operation == "Full";
+  return operation == "AsType" || operation == "Full" || operation == "Real";
 }
 
 NumbersKernel conversion(mx::Dtype from, mx::Dtype to) {

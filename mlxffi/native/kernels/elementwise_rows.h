@@ -17,7 +17,7 @@ using TypeOfNumbers = mlx::core::Dtype::Val;
               row(ArcCos, acos) row(Erf, erf) row(ErfInv, erfinv)
 #define MLXFFI_FOR_FUNCTIONS_OF_TWO(row) row(Power, pow) row(ArcTan2, angle) row(LogAddExp, logaddexp)
 #define MLXFFI_FOR_ARITHMETIC(row)                                                                                  \
-  row(Add) row(Subtract) row(Multiply) row(Negative) row(Square) row(Divide) row(Maximum) row(Minimum) row(Abs)     \
+  row(Add) row(Subtract) row(Multiply) row(Negative) row(Conjugate) row(Square) row(Divide) row(Maximum) row(Minimum) row(Abs)     \
       row(Sign) row(FloorDivide) row(Remainder) row(Sqrt) row(Rsqrt) row(Floor) row(Ceil) row(Round) row(BitwiseAnd) \
           row(BitwiseOr) row(BitwiseXor) row(LeftShift) row(RightShift) row(BitwiseInvert) row(LogicalAnd) row(LogicalOr) row(LogicalNot)
 #define MLXFFI_FOR_COMPARISONS(row) row(Equal) row(NaNEqual) row(NotEqual) row(Greater) row(GreaterEqual) row(Less) row(LessEqual)

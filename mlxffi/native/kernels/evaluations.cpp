@@ -5,9 +5,11 @@
 #include <map>
 #include <typeinfo>
 
+#include "arange.h"
 #include "copies.h"
 #include "elementwise_blocks.h"
 #include "extremes.h"
+#include "filters.h"
 #include "folds.h"
 #include "gathers.h"
 #include "half_gather.h"
@@ -15,8 +17,10 @@
 #include "products.h"
 #include "random_bits.h"
 #include "row_access.h"
+#include "row_dots.h"
 #include "scans.h"
 #include "scatters.h"
+#include "small_products.h"
 #include "sorting.h"
 
 namespace mlxffi {
@@ -134,7 +138,7 @@ Evaluation sorting(const mx::array& node) {
   return nullptr;
 }
 
-// Lookups along one axis.
+// Lookups along one axis, or the first ones.
 Evaluation lookup(const mx::array& node) {
   if (auto along = as<mx::GatherAxis>(node.primitive(), "GatherAxis")) {
     return [axis = along->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
@@ -142,18 +146,26 @@ Evaluation lookup(const mx::array& node) {
     };
   }
   auto gather = as<mx::Gather>(node.primitive(), "Gather");
-  if (!gather || node.inputs().size() != 2) {
+  if (!gather || node.inputs().size() < 2) {
     return nullptr;
   }
   return [state = gather->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-    return mlxffi::gather(state.first[0], state.second, inputs[0], inputs[1], outputs[0], s);
+    auto& [axes, slice] = state;
+    return axes.size() == 1 ? mlxffi::gather(axes[0], slice, inputs[0], inputs[1], outputs[0], s)
+                            : gather_at_points(axes, slice, inputs, outputs[0], s);
   };
 }
 
-// Slices that are added or put.
+// Slices, or numbers along an axis, that are written.
 Evaluation writing(const mx::array& node) {
   std::string_view name = node.primitive().name();
-  if (name != "Scatter Sum" && name != "Scatter") {
+  if (name.starts_with("ScatterAxis")) {
+    auto [kind, axis] = static_cast<const mx::ScatterAxis&>(node.primitive()).state();
+    return [adds = kind == mx::ScatterAxis::Sum, axis = axis](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+      return scatter_along(adds, axis, inputs, outputs[0], s);
+    };
+  }
+  if (!name.starts_with("Scatter")) {
     return nullptr;
   }
   return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
@@ -168,6 +180,31 @@ Evaluation chosen_products(const mx::array& node) {
   return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     gather_halves(inputs, outputs[0], s);
     return true;
+  };
+}
+
+Evaluation product(const mx::array& node) {
+  if (auto sum = as<mx::AddMM>(node.primitive(), "AddMM")) {
+    auto [alpha, beta] = sum->state();
+    return [alpha = alpha, beta = beta](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+      return small_product(inputs[0], inputs[1], {&inputs[2], beta, alpha}, outputs[0], s);
+    };
+  }
+  if (node.primitive().name() != std::string_view("Matmul")) {
+    return nullptr;
+  }
+  return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    auto &a = inputs[0], &b = inputs[1];
+    return row_dots(a, b, outputs[0], s) || small_product(a, b, {}, outputs[0], s);
+  };
+}
+
+Evaluation filtering(const mx::array& node) {
+  if (!as<mx::Convolution>(node.primitive(), "Convolution")) {
+    return nullptr;
+  }
+  return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return filter(static_cast<const mx::Convolution&>(*primitive), inputs[0], inputs[1], outputs[0], s);
   };
 }
 
@@ -234,6 +271,16 @@ Evaluation joining(const mx::array& node) {
   };
 }
 
+Evaluation counting(const mx::array& node) {
+  if (!as<mx::Arange>(node.primitive(), "Arange")) {
+    return nullptr;
+  }
+  return [primitive = node.primitive_ptr()](const Arrays&, Arrays& outputs, mx::Stream s) {
+    arange(static_cast<const mx::Arange&>(*primitive), outputs[0], s);
+    return true;
+  };
+}
+
 Evaluation running(const mx::array& node) {
   // Scans are named after what they accumulate.
   if (!std::string_view(node.primitive().name()).starts_with("Cum")) {
@@ -266,7 +313,7 @@ Evaluation evaluation_of(const mx::array& node) {
   if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
     return nullptr;
   }
-  for (auto* find : {reduction, place, sorting, lookup, writing, running, joining, drawing, copying, chosen_products}) {
+  for (auto* find : {reduction, place, sorting, lookup, writing, running, counting, joining, drawing, copying, chosen_products, product, filtering}) {
     if (auto found = find(node)) {
       return found;
     }

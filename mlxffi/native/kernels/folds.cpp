@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "aligned.h"
+#include "copies.h"
 #include "pool.h"
 #include "recycled.h"
 #include "row_access.h"
@@ -17,6 +18,9 @@ namespace {
 // Numbers of a row that become one, columns that are folded at a time (in long pieces, which the CPU fetches ahead), rows
 // that are folded one after the other, and numbers of a part, which one thread folds.
 constexpr int64_t block = 4096, most_columns = 4096, rows_in_turn = 32, part_of_row = 1 << 16, part_of_columns = 1 << 18;
+
+// Numbers that lie otherwise than side by side are copied first, where they are no more than these.
+constexpr size_t most_copied = 1 << 16;
 
 std::optional<Operation> operation_of(const mx::Reduce& reduce, mx::Dtype dtype) {
   switch (reduce.state().first) {
@@ -33,6 +37,12 @@ std::optional<Operation> operation_of(const mx::Reduce& reduce, mx::Dtype dtype)
     default:
       return dtype == mx::bool_ ? std::optional(Operation::LogicalOr) : std::nullopt;
   }
+}
+
+// The numbers side by side, in a new array.
+const char* copied(const mx::array& a, std::optional<mx::array>& copy, mx::Stream s) {
+  make_contiguous(a, false, copy.emplace(a.shape(), a.dtype(), nullptr, Arrays()), s);
+  return copy->data<char>();
 }
 
 char* room_for(int64_t bytes, AlignedFloats& memory) {
@@ -136,13 +146,15 @@ void Fold::run(const char* data, int64_t outer, int64_t length, int64_t inner, c
 }
 
 bool fold(const Fold& fold, const std::vector<int>& axes, const mx::array& a, mx::array& out, mx::Stream s) {
-  bool run = a.flags().row_contiguous && !axes.empty() && axes.back() - axes.front() + 1 == static_cast<int>(axes.size());
-  if (!run) {
+  bool are_neighbours = !axes.empty() && axes.back() - axes.front() + 1 == static_cast<int>(axes.size());
+  if (!are_neighbours || (!a.flags().row_contiguous && a.size() > most_copied)) {
     return false;
   }
   auto [outer, length, inner] = AroundAxes(a.shape(), axes.front(), axes.back());
+  std::optional<mx::array> copy;
+  auto data = a.flags().row_contiguous ? a.data<char>() : copied(a, copy, s);
   allocate(out);
-  on_stream(s, [=, data = a.data<char>(), to = out.data<char>()] { fold.run(data, outer, length, inner, to); });
+  on_stream(s, [=, kept = copy, to = out.data<char>()] { fold.run(data, outer, length, inner, to); });
   return true;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <numeric>
 
 #include <mlx/dtype_utils.h>
 
@@ -171,6 +173,36 @@ bool gather(int axis, const mx::Shape& slice, const mx::array& a, const mx::arra
   outer > 1 ? allocate_in_place_of(axis, indices.ndim(), out) : allocate(out);
   int64_t count = indices.size(), item = inner * a.itemsize();
   look_up(Lookup{a.data<char>(), out.data<char>(), outer, length, count, item}, indices, s);
+  return true;
+}
+
+bool gather_at_points(const std::vector<int>& axes, const mx::Shape& slice, const std::vector<mx::array>& inputs, mx::array& out, mx::Stream s) {
+  auto& a = inputs[0];
+  auto whole = a.shape();
+  bool are_first = true;
+  for (size_t i = 0; i < axes.size(); i++) {
+    whole[i] = 1;
+    are_first = are_first && axes[i] == static_cast<int>(i);
+  }
+  bool dense = std::all_of(inputs.begin(), inputs.end(), [](auto& input) { return input.flags().row_contiguous; });
+  auto type = inputs[1].dtype();
+  if (!are_first || slice != whole || !dense || type == mx::bool_) {
+    return false;
+  }
+  std::vector<int64_t> lengths(a.shape().begin(), a.shape().begin() + axes.size());
+  int64_t all = std::accumulate(lengths.begin(), lengths.end(), int64_t(1), std::multiplies<>());
+  if (all > most_places) {
+    return false;
+  }
+  allocate(out);
+  int64_t count = inputs[1].size(), item = out.nbytes() / count, grain = std::max(points_at_once, worth_a_thread / std::max<int64_t>(4, item / 4));
+  on_stream(s, [=, places_of = places_of_points({inputs.begin() + 1, inputs.end()}, lengths), from = a.data<char>(), to = out.data<char>()] {
+    parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+      each_part_of_points(places_of, begin, end, [&](int64_t first, int64_t some, const int32_t* places) {
+        Lookup{from, to + first * item, 1, all, some, item}.run(places);
+      });
+    });
+  });
   return true;
 }
 

@@ -16,12 +16,12 @@ template <class K>
 struct Key {
   K key;
 
-  static constexpr int digits = sizeof(K);
+  static constexpr int bits = 8 * sizeof(K);
   static Key of(K key, int64_t) {
     return {key};
   }
-  uint8_t digit(int which) const {
-    return static_cast<uint8_t>(key >> (8 * which));
+  uint32_t from(int bit) const {
+    return static_cast<uint32_t>(key >> bit);
   }
 };
 
@@ -29,12 +29,12 @@ template <class K>
 struct KeyAndPlace {
   uint64_t word;
 
-  static constexpr int digits = sizeof(K);
+  static constexpr int bits = 8 * sizeof(K);
   static KeyAndPlace of(K key, int64_t place) {
     return {uint64_t(key) << 32 | static_cast<uint32_t>(place)};
   }
-  uint8_t digit(int which) const {
-    return static_cast<uint8_t>(word >> (32 + 8 * which));
+  uint32_t from(int bit) const {
+    return static_cast<uint32_t>(word >> (32 + bit));
   }
   uint32_t place() const {
     return static_cast<uint32_t>(word);
@@ -46,12 +46,12 @@ struct KeyAndPlace<uint64_t> {
   uint64_t key;
   uint64_t where;
 
-  static constexpr int digits = sizeof(uint64_t);
+  static constexpr int bits = 64;
   static KeyAndPlace of(uint64_t key, int64_t place) {
     return {key, static_cast<uint64_t>(place)};
   }
-  uint8_t digit(int which) const {
-    return static_cast<uint8_t>(key >> (8 * which));
+  uint32_t from(int bit) const {
+    return static_cast<uint32_t>(key >> bit);
   }
   uint32_t place() const {
     return static_cast<uint32_t>(where);
@@ -62,14 +62,15 @@ struct KeyAndPlace<uint64_t> {
 template <class Item>
 class RadixSort {
  public:
-  RadixSort(int64_t length, int64_t parts) : length_(length), parts_(parts), starts_(parts * values) {}
+  // Digits of more values take fewer passes, and wait less for one another, where there are enough numbers.
+  RadixSort(int64_t length, int64_t parts) : length_(length), parts_(parts), bits_(length < long_row || Item::bits < 32 ? 8 : most_bits), values_(1 << bits_), starts_(parts * values_) {}
 
   // Sorts `items` with the help of as much memory; returns which of the two has the result.
   Item* run(Item* items, Item* others) {
-    for (int which = 0; which < Item::digits; which++) {
-      count(items, which);
+    for (int bit = 0; bit < Item::bits; bit += bits_) {
+      count(items, bit);
       if (find_starts()) {
-        move(items, others, which);
+        move(items, others, bit);
         std::swap(items, others);
       }
     }
@@ -77,30 +78,31 @@ class RadixSort {
   }
 
  private:
-  static constexpr int64_t values = 256;
+  static constexpr int most_bits = 11;
+  static constexpr int64_t long_row = 8192;
 
   template <class Body>
   void each_part(Body body) {
     parallel_for(parts_, 1, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; part++) {
-        body(starts_.data() + part * values, length_ * part / parts_, length_ * (part + 1) / parts_);
+        body(starts_.data() + part * values_, length_ * part / parts_, length_ * (part + 1) / parts_);
       }
     });
   }
 
-  void count(const Item* items, int which) {
-    each_part([=](int64_t* counts, int64_t begin, int64_t end) {
+  void count(const Item* items, int bit) {
+    each_part([=, values = values_](int64_t* counts, int64_t begin, int64_t end) {
       // Equal digits in a row would wait for one another's count.
-      constexpr int side_by_side = 4;
-      uint32_t apart[side_by_side][values] = {};
+      constexpr int64_t side_by_side = 2;
+      uint32_t apart[side_by_side][1 << most_bits];
+      for (auto& some : apart) {
+        std::fill_n(some, values, 0);
+      }
       for (int64_t i = begin; i < end; i++) {
-        apart[i % side_by_side][items[i].digit(which)]++;
+        apart[i % side_by_side][items[i].from(bit) & (values - 1)]++;
       }
       for (int64_t value = 0; value < values; value++) {
-        counts[value] = 0;
-        for (auto& some : apart) {
-          counts[value] += some[value];
-        }
+        counts[value] = int64_t(apart[0][value]) + apart[1][value];
       }
     });
   }
@@ -108,10 +110,10 @@ class RadixSort {
   // Where each part's items of each digit go; false where all have the same digit.
   bool find_starts() {
     int64_t start = 0;
-    for (int64_t value = 0; value < values; value++) {
+    for (int64_t value = 0; value < values_; value++) {
       int64_t before = start;
       for (int64_t part = 0; part < parts_; part++) {
-        start += std::exchange(starts_[part * values + value], start);
+        start += std::exchange(starts_[part * values_ + value], start);
       }
       if (start - before == length_) {
         return false;
@@ -120,15 +122,17 @@ class RadixSort {
     return true;
   }
 
-  void move(const Item* items, Item* others, int which) {
-    each_part([=](int64_t* starts, int64_t begin, int64_t end) {
+  void move(const Item* items, Item* others, int bit) {
+    each_part([=, last = values_ - 1](int64_t* starts, int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
-        others[starts[items[i].digit(which)]++] = items[i];
+        others[starts[items[i].from(bit) & last]++] = items[i];
       }
     });
   }
 
   int64_t length_, parts_;
+  int bits_;
+  int64_t values_;
   std::vector<int64_t> starts_;
 };
 

@@ -107,43 +107,76 @@ bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s
 
 namespace {
 
-// Running sums of halves along an axis that is not the last, counted from the end: in float32, each rounded once.
-class ScanHalves : public Fused {
+// Running sums of float32 numbers along the last axis in double, and of halves along another, counted from the end, in
+// float32: each is rounded once.
+class WideCumSum : public Fused {
  public:
-  ScanHalves(mx::Stream s, int from_end, bool reverse) : Fused(s), from_end_(from_end), reverse_(reverse) {}
+  WideCumSum(mx::Stream s, int from_end, bool reverse) : Fused(s), from_end_(from_end), reverse_(reverse) {}
 
   const char* name() const override {
     return "FusedCumSum";
   }
   bool is_equivalent(const Primitive& other) const override {
-    auto& scan = static_cast<const ScanHalves&>(other);
+    auto& scan = static_cast<const WideCumSum&>(other);
     return from_end_ == scan.from_end_ && reverse_ == scan.reverse_;
   }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
 
  protected:
   Arrays composed(const Arrays& inputs) const override {
-    auto wide = mx::astype(inputs[0], mx::float32, where());
+    auto wide = mx::astype(inputs[0], inputs[0].dtype() == mx::float32 ? mx::float64 : mx::float32, where());
     return {mx::astype(mx::cumsum(wide, -from_end_, reverse_, true, std::nullopt, where()), inputs[0].dtype(), where())};
   }
   std::shared_ptr<Fused> again() const override {
-    return std::make_shared<ScanHalves>(where(), from_end_, reverse_);
+    return std::make_shared<WideCumSum>(where(), from_end_, reverse_);
   }
 
  private:
+  void of_rows(const mx::array& a, mx::array& out) const;
+  void of_columns(const mx::array& a, mx::array& out) const;
+
   int from_end_;
   bool reverse_;
 };
 
-void ScanHalves::eval_cpu(const Arrays& inputs, Arrays& outputs) {
-  auto& a = inputs[0];
+// Four at a time: what comes next waits for one sum of these.
+void sum_up(const float* from, float* to, int64_t length, bool reverse) {
+  int64_t step = reverse ? -1 : 1, place = reverse ? length - 1 : 0, left = length;
+  double sum = 0;
+  for (; left >= 4; left -= 4, place += 4 * step) {
+    double one = from[place], two = one + from[place + step], three = two + from[place + 2 * step], four = three + from[place + 3 * step];
+    to[place] = static_cast<float>(sum + one);
+    to[place + step] = static_cast<float>(sum + two);
+    to[place + 2 * step] = static_cast<float>(sum + three);
+    to[place + 3 * step] = static_cast<float>(sum + four);
+    sum += four;
+  }
+  for (; left > 0; left--, place += step) {
+    to[place] = static_cast<float>(sum += from[place]);
+  }
+}
+
+void WideCumSum::eval_cpu(const Arrays& inputs, Arrays& outputs) {
+  allocate(outputs[0]);
+  inputs[0].dtype() == mx::float32 ? of_rows(inputs[0], outputs[0]) : of_columns(inputs[0], outputs[0]);
+}
+
+void WideCumSum::of_rows(const mx::array& a, mx::array& out) const {
+  int64_t length = a.shape(-1);
+  over_rows(where(), a.size() / length, length, [=, reverse = reverse_, from = a.data<float>(), to = out.data<float>()](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      sum_up(from + row * length, to + row * length, length, reverse);
+    }
+  });
+}
+
+void WideCumSum::of_columns(const mx::array& a, mx::array& out) const {
   auto [outer, length, inner] = AroundAxes(a.shape(), static_cast<int>(a.ndim()) - from_end_);
   int64_t item = a.itemsize();
-  allocate(outputs[0]);
   auto add = row_kernels().folds.into(Operation::Add, a.dtype().val());
   auto narrow = row_kernels().numbers.conversion(TypeOfNumbers::float32, a.dtype().val());
   int64_t pieces = (inner + columns_at_once - 1) / columns_at_once;
-  auto columns = [=, reverse = reverse_, from = a.data<char>(), to = outputs[0].data<char>()](int64_t begin, int64_t end) {
+  auto columns = [=, reverse = reverse_, from = a.data<char>(), to = out.data<char>()](int64_t begin, int64_t end) {
     float sums[columns_at_once];
     for (int64_t i = begin; i < end; i++) {
       int64_t column = i % pieces * columns_at_once, count = std::min(columns_at_once, inner - column);
@@ -156,14 +189,14 @@ void ScanHalves::eval_cpu(const Arrays& inputs, Arrays& outputs) {
       }
     }
   };
-  over_rows(stream(), outer * pieces, length * std::min(inner, columns_at_once), columns);
+  over_rows(where(), outer * pieces, length * std::min(inner, columns_at_once), columns);
 }
 
 } // namespace
 
-mx::array cumsum_of_halves(const mx::array& a, int axis, bool reverse, mx::Stream s) {
+mx::array wide_cumsum(const mx::array& a, int axis, bool reverse, mx::Stream s) {
   int from_end = static_cast<int>(a.ndim()) - axis;
-  return Fused::apply(std::make_shared<ScanHalves>(s, from_end, reverse), {mx::contiguous(a, false, s)})[0];
+  return Fused::apply(std::make_shared<WideCumSum>(s, from_end, reverse), {mx::contiguous(a, false, s)})[0];
 }
 
 } // namespace mlxffi

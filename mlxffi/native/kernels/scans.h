@@ -13,8 +13,8 @@ namespace mx = mlx::core;
 // kernel, a result leaves its own number out, or there are too few rows or columns to go through side by side.
 bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s);
 
-// Running sums of float16 or bfloat16 numbers along an axis but the last, counted from the front, of an array that is not
-// empty: in float32, each rounded once. On a CPU stream.
-mx::array cumsum_of_halves(const mx::array& a, int axis, bool reverse, mx::Stream s);
+// Running sums of float32 numbers along the last axis, in double, or of float16 or bfloat16 ones along another, in float32, each
+// rounded once; of an array that is not empty. The axis is counted from the front. On a CPU stream.
+mx::array wide_cumsum(const mx::array& a, int axis, bool reverse, mx::Stream s);
 
 } // namespace mlxffi

@@ -7,6 +7,7 @@
 #include "row_access.h"
 #include "rows.h"
 #include "simd/unrolled.h"
+#include "words.h"
 
 namespace mlxffi {
 
@@ -44,13 +45,26 @@ void copy_row(const char* from, int64_t from_step, char* to, int64_t to_step, in
   }
 }
 
+template <class T, int64_t count>
+void put_repeated(const char* from, char* to) {
+  T number, all[std::max<int64_t>(count, 1)];
+  std::memcpy(&number, from, sizeof(T));
+  std::fill_n(all, count, number);
+  std::memcpy(to, all, count * sizeof(T));
+}
+
 // Rows of a few numbers: of `known`, where that is not 0.
 template <class T, int64_t known = 0>
 void copy_short_rows(const char* from, RowSteps from_steps, char* to, RowSteps to_steps, int64_t rows, int64_t count = known) {
-  bool dense = from_steps.number == sizeof(T) && to_steps.number == sizeof(T);
+  bool dense = known && to_steps.number == sizeof(T), is_repeated = dense && from_steps.number == 0;
+  dense = dense && from_steps.number == sizeof(T);
   for (int64_t row = 0; row < rows; row++, from += from_steps.row, to += to_steps.row) {
-    if (known && dense) {
+    if (dense) {
       std::memcpy(to, from, known * sizeof(T));
+      continue;
+    }
+    if (is_repeated) {
+      put_repeated<T, known>(from, to);
       continue;
     }
     MLXFFI_UNROLLED
@@ -60,8 +74,28 @@ void copy_short_rows(const char* from, RowSteps from_steps, char* to, RowSteps t
   }
 }
 
+// The same short row again and again, side by side: what is there already is copied behind itself.
+template <class T>
+bool repeat_row(const char* from, RowSteps from_steps, char* to, RowSteps to_steps, int64_t rows, int64_t count) {
+  constexpr int64_t most_bytes = 2048;
+  int64_t bytes = count * sizeof(T), most = most_bytes / std::max<int64_t>(bytes, 1) * bytes;
+  bool fits = from_steps.row == 0 && from_steps.number == sizeof(T) && to_steps.number == sizeof(T) && to_steps.row == bytes && most > 0;
+  if (!fits || rows == 1) {
+    return false;
+  }
+  std::memcpy(to, from, bytes);
+  for (int64_t done = bytes, some; done < rows * bytes; done += some) {
+    some = std::min({done, most, rows * bytes - done});
+    std::memcpy(to + done, to, some);
+  }
+  return true;
+}
+
 template <class T>
 void copy_rows_of(const char* from, RowSteps from_steps, char* to, RowSteps to_steps, int64_t rows, int64_t count) {
+  if (repeat_row<T>(from, from_steps, to, to_steps, rows, count)) {
+    return;
+  }
   switch (count) {
     case 1:
       return copy_short_rows<T, 1>(from, from_steps, to, to_steps, rows);
@@ -77,21 +111,6 @@ void copy_rows_of(const char* from, RowSteps from_steps, char* to, RowSteps to_s
   }
   for (int64_t row = 0; row < rows; row++, from += from_steps.row, to += to_steps.row) {
     copy_row<T>(from, from_steps.number, to, to_steps.number, count);
-  }
-}
-
-// Calls `work` with a zero of a word of so many bytes.
-template <class Work>
-void with_word(int64_t item, Work work) {
-  switch (item) {
-    case 1:
-      return work(uint8_t());
-    case 2:
-      return work(uint16_t());
-    case 4:
-      return work(uint32_t());
-    default:
-      return work(uint64_t());
   }
 }
 

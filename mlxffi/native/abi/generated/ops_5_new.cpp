@@ -101,7 +101,7 @@ extern "C" int mlx_unstack(mlx_vector_array *res, const mlx_array a, const mlx_s
 }
 
 extern "C" int mlx_vecdot(mlx_array *res, const mlx_array a, const mlx_array b, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::vecdot(dense(get(a, "a"), stream_of(s, "s")), dense(get(b, "b"), stream_of(s, "s")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::vecdot(dense(get(a, "a"), stream_of(s, "s")), dense(get(b, "b"), stream_of(s, "s")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_zeros_like_dtype(mlx_array *res, const mlx_array a, mlx_dtype dtype, const mlx_stream s) {

@@ -68,6 +68,10 @@ mx::array wide_sum(const mx::array& a, const std::vector<int>& axes, bool keepdi
 }
 
 mx::array long_l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
+  if (!axes && !keepdims) {
+    auto row = mx::reshape(a, {-1}, s);
+    return mx::sqrt(numbers::vecdot(row, row, 0, s), s);
+  }
   return mx::sqrt(numbers::sum(mx::square(a, s), axes ? *axes : every_axis(a), keepdims, s), s);
 }
 
@@ -118,6 +122,17 @@ mx::array l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axe
   });
 }
 
+// Rows of float32 as products of each by a vector, for which there is a kernel.
+mx::array vecdot(const mx::array& a, const mx::array& b, int axis, mx::StreamOrDevice s) {
+  constexpr int least_length = 16;
+  bool alike = a.dtype() == mx::float32 && b.dtype() == mx::float32 && a.shape() == b.shape() && are_axes(a, {axis});
+  if (!alike || counted(a, {axis})[0] + 1 != static_cast<int>(a.ndim()) || a.shape(-1) < least_length || !mlxffi::has_kernels(mx::to_stream(s))) {
+    return mx::vecdot(a, b, axis, s);
+  }
+  auto product = mx::matmul(mx::expand_dims(a, -2, s), mx::expand_dims(b, -1, s), s);
+  return mx::squeeze(product, std::vector<int>{-2, -1}, s);
+}
+
 mx::array norm(const mx::array& a, double ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
   s = mx::to_stream(s);
   return in_floats(a, s, [&](const mx::array& x) {
@@ -142,11 +157,16 @@ mx::array norm(const mx::array& a, const std::string& ord, const std::optional<s
 
 namespace {
 
+// Whether so many float32 numbers are added up that rounding would grow.
+bool is_long_row(const mx::array& a, int axis, mx::StreamOrDevice s) {
+  return a.dtype() == mx::float32 && a.shape(axis) > most_in_a_row && a.size() && mlxffi::has_kernels(mx::to_stream(s));
+}
+
 template <class Scan>
 mx::array scanned(const mx::array& a, int axis, mx::StreamOrDevice s, Scan&& scan) {
   int place = axis < 0 ? axis + static_cast<int>(a.ndim()) : axis;
   bool there = place >= 0 && place < static_cast<int>(a.ndim());
-  if (there && a.dtype() == mx::float32 && a.shape(place) > most_in_a_row && mlxffi::has_kernels(mx::to_stream(s))) {
+  if (there && is_long_row(a, place, s)) {
     return mx::astype(scan(mx::astype(a, mx::float64, s)), mx::float32, s);
   }
   return in_float32(a, s, scan);
@@ -156,9 +176,10 @@ mx::array scanned(const mx::array& a, int axis, mx::StreamOrDevice s, Scan&& sca
 
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s) {
   int place = axis < 0 ? axis + static_cast<int>(a.ndim()) : axis;
-  bool of_columns = place >= 0 && place < static_cast<int>(a.ndim()) - 1;
-  if (is_half(a) && inclusive && of_columns && is_large(a, {place}, s)) {
-    return mlxffi::cumsum_of_halves(a, place, reverse, mx::to_stream(s));
+  bool there = place >= 0 && place < static_cast<int>(a.ndim()), is_last = there && place + 1 == static_cast<int>(a.ndim());
+  bool of_halves = there && is_half(a) && !is_last && is_large(a, {place}, s);
+  if (inclusive && (of_halves || (is_last && is_long_row(a, place, s)))) {
+    return mlxffi::wide_cumsum(a, place, reverse, mx::to_stream(s));
   }
   return scanned(a, axis, s, [&](const mx::array& x) { return mx::cumsum(x, axis, reverse, inclusive, std::nullopt, s); });
 }

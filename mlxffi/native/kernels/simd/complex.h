@@ -62,6 +62,10 @@ MLXFFI_INLINE Vector<float> complex_square(Vector<float> x) {
   return complex_product(x, x);
 }
 
+MLXFFI_INLINE Vector<float> complex_conjugate(Vector<float> x) {
+  return bits_as<Vector<float>>(bits_as<Vector<uint64_t>>(x) ^ uint64_t(1) << 63);
+}
+
 template <int first, int... i>
 MLXFFI_INLINE Doubles every_other(Vector<float> x, std::integer_sequence<int, i...>) {
   return wide(__builtin_shufflevector(x, x, (2 * i + first)...));
@@ -131,6 +135,8 @@ NumbersKernel complex_kernel_of(Operation operation) {
       return function_of_complex<complex_product>;
     case Operation::Square:
       return function_of_complex<complex_square>;
+    case Operation::Conjugate:
+      return function_of_complex<complex_conjugate>;
     case Operation::Abs:
       return function_of_complex<complex_size>;
     case Operation::Select:

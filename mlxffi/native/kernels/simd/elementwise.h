@@ -115,6 +115,18 @@ void comparison(const void* const* in, void* out, int64_t size) {
   });
 }
 
+// As many bytes as a vector has floats. GCC 12 widens them one by one.
+using Quarters = VectorOf<uint8_t, lanes<float>>::Type;
+MLXFFI_INLINE Vector<int32_t> words_of(Quarters x) {
+#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
+  return bits_as<Vector<int32_t>>(_mm512_cvtepu8_epi32(bits_as<__m128i>(x)));
+#elif defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 32
+  return bits_as<Vector<int32_t>>(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bits_as<int64_t>(x))));
+#else
+  return __builtin_convertvector(x, Vector<int32_t>);
+#endif
+}
+
 template <class T>
 void select(const void* const* in, void* out, int64_t size) {
   auto condition = static_cast<const int8_t*>(in[0]);
@@ -123,7 +135,13 @@ void select(const void* const* in, void* out, int64_t size) {
   each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
     typename VectorOf<int8_t, lanes<T>>::Type bytes{};
     __builtin_memcpy(&bytes, condition + i, count);
-    auto chosen = __builtin_convertvector(bytes, Vector<std::make_signed_t<T>>) != 0;
+    Vector<std::make_signed_t<T>> words;
+    if constexpr (sizeof(T) == 4) {
+      words = words_of(bits_as<Quarters>(bytes));
+    } else {
+      words = __builtin_convertvector(bytes, decltype(words));
+    }
+    auto chosen = words != 0;
     put(to + i, chosen ? get(a + i, count) : get(b + i, count), count * sizeof(T));
   });
 }
@@ -179,6 +197,8 @@ template <class From, class To, int count>
 MLXFFI_INLINE Numbers<To, count> converted(Numbers<From, count> x) {
   if constexpr (is_real<From> && !is_real<To> && sizeof(To) < 4) {
     return __builtin_convertvector(__builtin_convertvector(x, Numbers<int32_t, count>), Numbers<To, count>);
+  } else if constexpr (std::is_same_v<From, uint8_t> && std::is_same_v<To, float> && count == lanes<float>) {
+    return __builtin_convertvector(words_of(x), Vector<float>);
   } else {
     return __builtin_convertvector(x, Numbers<To, count>);
   }

@@ -73,6 +73,10 @@ MLXFFI_ARITHMETIC(Multiply, true, MLXFFI_OF_TWO) {
 MLXFFI_ARITHMETIC(Negative, true, MLXFFI_OF_ONE) {
   return bits_as<Vector<T>>(-bits_as<Wrapping<T>>(x));
 }
+// Of complex numbers, which have kernels of their own.
+MLXFFI_ARITHMETIC(Conjugate, false, MLXFFI_OF_ONE) {
+  return x;
+}
 MLXFFI_ARITHMETIC(Square, true, MLXFFI_OF_ONE) {
   return Multiply::of<T>(x, x);
 }
@@ -98,7 +102,8 @@ MLXFFI_ARITHMETIC(Sign, std::is_signed_v<T>, MLXFFI_OF_ONE) {
 }
 // Processors stop at divisions by 0, of which 0 is the result, as in MLX, and at that of the least number by -1, which wraps
 // around.
-MLXFFI_ARITHMETIC(FloorDivide, !is_real<T>, MLXFFI_OF_TWO) {
+template <class T>
+MLXFFI_INLINE Vector<T> floored_quotient(Vector<T> x, Vector<T> y) {
   auto stops = y == 0;
   if constexpr (std::is_signed_v<T>) {
     stops |= y == -1;
@@ -109,6 +114,13 @@ MLXFFI_ARITHMETIC(FloorDivide, !is_real<T>, MLXFFI_OF_TWO) {
     quotient = y == -1 ? Negative::of<T>(x) : quotient;
   }
   return y == 0 ? all(T(0)) : quotient;
+}
+MLXFFI_ARITHMETIC(FloorDivide, true, MLXFFI_OF_TWO) {
+  if constexpr (is_real<T>) {
+    return rounded<Rounding::down>(x / y);
+  } else {
+    return floored_quotient<T>(x, y);
+  }
 }
 MLXFFI_ARITHMETIC(Remainder, !is_real<T>, MLXFFI_OF_TWO) {
   return Subtract::of<T>(x, Multiply::of<T>(FloorDivide::of<T>(x, y), y));
