@@ -2,12 +2,12 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
-#include "fused.h"
+#include "references.h"
 
 namespace mlxffi {
 
@@ -21,6 +21,12 @@ class Met {
     bool fresh = put(id);
     count_ += fresh;
     return fresh;
+  }
+  void clear() {
+    std::fill_n(places_.begin(), std::exchange(count_, 0) ? places_.size() : 0, 0);
+  }
+  size_t size() const {
+    return places_.size();
   }
 
  private:
@@ -45,45 +51,72 @@ class Met {
   int shift_ = 64;
 };
 
-// The nodes that are yet to be computed for arrays, as they are met: most graphs are small, and take no memory.
+// What is yet to be computed for arrays, and what that waits for. It stays as it is until something of it is scheduled, which
+// no other thread may be about to do.
 class Walk {
  public:
-  explicit Walk(const Arrays& outputs) {
-    meet(outputs);
-  }
+  using Places = std::vector<const mx::array*>;
 
-  template <class Visit>
-  void each(Visit visit) {
-    for (size_t i = 0; i < count_; i++) {
-      auto& node = i < few_.size() ? *few_[i] : *many_[i - few_.size()];
-      visit(node);
-      meet(node.inputs());
+  explicit Walk(const Arrays& outputs) : memory_(std::exchange(kept(), nullptr)) {
+    memory_ = memory_ ? std::move(memory_) : std::make_unique<Memory>();
+    meet(outputs);
+    for (size_t i = 0; i < nodes().size(); i++) {
+      meet(nodes()[i]->inputs());
     }
+  }
+  ~Walk() {
+    memory_->clear();
+    if (memory_->met.size() <= most_kept && nodes().capacity() <= most_kept) {
+      kept() = std::move(memory_);
+    }
+  }
+  Walk(const Walk&) = delete;
+  Walk& operator=(const Walk&) = delete;
+
+  // The nodes, each once.
+  const Places& nodes() const {
+    return memory_->nodes;
+  }
+  // The outputs and inputs that have been scheduled, once for each place where they are met.
+  const Places& scheduled() const {
+    return memory_->scheduled;
   }
 
  private:
+  struct Memory {
+    void clear() {
+      nodes.clear();
+      scheduled.clear();
+      met.clear();
+    }
+
+    Places nodes, scheduled;
+    Met met;
+  };
+  static constexpr size_t most_kept = 1 << 13;
+
+  // That of the last walk: where so much is given back, malloc looks for neighbours of all that is free, which takes longer
+  // than the walk. Never destroyed: threads may evaluate while the process ends.
+  static std::unique_ptr<Memory>& kept() {
+    static auto& made = *new std::unique_ptr<Memory>;
+    return made;
+  }
+
   void meet(const Arrays& arrays) {
     for (auto& array : arrays) {
-      if (array.status() == mx::array::Status::unscheduled && array.has_primitive() && is_new(array)) {
-        count_ < few_.size() ? void(few_[count_] = &array) : many_.push_back(&array);
-        count_++;
+      if (array.status() == mx::array::Status::evaluated) {
+        memory_->scheduled.push_back(&array);
+      } else if (array.status() == mx::array::Status::unscheduled && array.has_primitive() && is_new(array)) {
+        memory_->nodes.push_back(&array);
       }
     }
   }
+  // What is known here alone is met once.
   bool is_new(const mx::array& array) {
-    if (count_ < few_.size()) {
-      return std::none_of(few_.begin(), few_.begin() + count_, [&](auto* other) { return other->id() == array.id(); });
-    }
-    if (many_.empty()) {
-      std::for_each(few_.begin(), few_.end(), [&](auto* other) { met_.is_new(other->id()); });
-    }
-    return met_.is_new(array.id());
+    return references(array) == 1 || memory_->met.is_new(array.id());
   }
 
-  std::array<const mx::array*, 16> few_;
-  size_t count_ = 0;
-  std::vector<const mx::array*> many_;
-  Met met_;
+  std::unique_ptr<Memory> memory_;
 };
 
 } // namespace mlxffi
