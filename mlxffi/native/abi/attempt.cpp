@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <numeric>
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 
 namespace mlxc {
 
@@ -38,18 +37,38 @@ template struct Opened<Node, &mx::array::array_desc_>;
 // MLX puts the kind of a reduction before its name.
 constexpr std::array<std::string_view, 6> outside = {"AllGather", "AllReduce", "Load", "Recv", "ReduceScatter", "Send"};
 
-bool depends_on_outside(const mx::Primitive& primitive) {
-  std::string_view name = primitive.name();
+bool is_outside(std::string_view name) {
   return std::any_of(outside.begin(), outside.end(), [&](auto& one) { return name.ends_with(one); });
+}
+
+// Types that do not are remembered: to compare names takes longer than all else that is done for a node. Under Scheduling.
+bool depends_on_outside(const mx::Primitive& primitive) {
+  static std::array<const std::type_info*, 128> others;
+  auto type = &typeid(primitive);
+  auto& place = others[reinterpret_cast<std::uintptr_t>(type) / alignof(std::type_info) % others.size()];
+  if (place == type) {
+    return false;
+  }
+  bool found = is_outside(primitive.name());
+  place = found ? place : type;
+  return found;
+}
+
+[[noreturn]] void refuse(const mx::array& node) {
+  std::ostringstream text;
+  text << "[" << node.primitive().name() << "] expected a result of fewer than 2^59 elements, got shape " << node.shape();
+  throw std::invalid_argument(text.str());
 }
 
 // MLX counts elements in 64 bits, past whose end it begins again at 0.
 void require_countable(const mx::array& node) {
-  double count = std::accumulate(node.shape().begin(), node.shape().end(), 1.0, std::multiplies<>());
-  if (count >= double(int64_t(1) << 59)) {
-    std::ostringstream text;
-    text << "[" << node.primitive().name() << "] expected a result of fewer than 2^59 elements, got shape " << node.shape();
-    throw std::invalid_argument(text.str());
+  constexpr double most = int64_t(1) << 59;
+  double count = 1;
+  for (int size : node.shape()) {
+    count *= size;
+  }
+  if (count >= most) {
+    refuse(node);
   }
 }
 
@@ -98,7 +117,7 @@ void Attempt::look_at(const mx::array& node) {
   if (streams_.empty() || streams_.back() != primitive.stream()) {
     add(streams_, primitive.stream());
   }
-  may_fail_ = may_fail_ || (primitive.device() == mx::Device::cpu && depends_on_outside(primitive));
+  may_fail_ = may_fail_ || depends_on_outside(primitive);
 }
 
 void Attempt::keep_events(const mlxffi::Walk& graphs) {
