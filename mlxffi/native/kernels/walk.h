@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -22,11 +23,14 @@ class Met {
     count_ += fresh;
     return fresh;
   }
+  // As small as at first, lest a large graph make clearing dear for all small ones after it. The memory stays.
   void clear() {
-    std::fill_n(places_.begin(), std::exchange(count_, 0) ? places_.size() : 0, 0);
+    if (std::exchange(count_, 0)) {
+      resize(few);
+    }
   }
-  size_t size() const {
-    return places_.size();
+  size_t capacity() const {
+    return std::max(places_.capacity(), before_.capacity());
   }
 
  private:
@@ -39,14 +43,19 @@ class Met {
     return std::exchange(places_[place], id) != id;
   }
   void grow() {
-    shift_ = places_.empty() ? 57 : shift_ - 2;
-    auto before = std::exchange(places_, std::vector<std::uintptr_t>(size_t(1) << (64 - shift_)));
-    for (auto id : before) {
+    places_.swap(before_);
+    resize(before_.empty() ? few : 4 * before_.size());
+    for (auto id : before_) {
       id && put(id);
     }
   }
+  void resize(size_t size) {
+    places_.assign(size, 0);
+    shift_ = 64 - std::countr_zero(size);
+  }
 
-  std::vector<std::uintptr_t> places_;
+  static constexpr size_t few = 128;
+  std::vector<std::uintptr_t> places_, before_;
   size_t count_ = 0;
   int shift_ = 64;
 };
@@ -57,17 +66,19 @@ class Walk {
  public:
   using Places = std::vector<const mx::array*>;
 
-  explicit Walk(const Arrays& outputs) : memory_(std::exchange(kept(), nullptr)) {
-    memory_ = memory_ ? std::move(memory_) : std::make_unique<Memory>();
+  explicit Walk(const Arrays& outputs) : memory_(std::exchange(kept, nullptr)) {
+    if (!memory_) {
+      memory_ = std::make_unique<Memory>();
+    }
     meet(outputs);
     for (size_t i = 0; i < nodes().size(); i++) {
       meet(nodes()[i]->inputs());
     }
   }
   ~Walk() {
-    memory_->clear();
-    if (memory_->met.size() <= most_kept && nodes().capacity() <= most_kept) {
-      kept() = std::move(memory_);
+    if (memory_->capacity() <= most_kept) {
+      memory_->clear();
+      delete std::exchange(kept, memory_.release());
     }
   }
   Walk(const Walk&) = delete;
@@ -89,18 +100,20 @@ class Walk {
       scheduled.clear();
       met.clear();
     }
+    size_t capacity() const {
+      return std::max({nodes.capacity(), scheduled.capacity(), met.capacity()});
+    }
 
     Places nodes, scheduled;
     Met met;
   };
-  static constexpr size_t most_kept = 1 << 13;
 
+  // Of one of its tables: 256 KB of all.
+  static constexpr size_t most_kept = 1 << 13;
   // That of the last walk: where so much is given back, malloc looks for neighbours of all that is free, which takes longer
-  // than the walk. Never destroyed: threads may evaluate while the process ends.
-  static std::unique_ptr<Memory>& kept() {
-    static auto& made = *new std::unique_ptr<Memory>;
-    return made;
-  }
+  // than the walk. A walk within a walk, as of what a destructor evaluates, makes its own. The process's, under Scheduling; a
+  // forked child of one that had streams walks nowhere (process.h). Never destroyed: threads may evaluate while the process ends.
+  static inline Memory* kept = nullptr;
 
   void meet(const Arrays& arrays) {
     for (auto& array : arrays) {
