@@ -1,5 +1,5 @@
 """What `gpu_tuner.py` times: rows of steps here, in mlx_lm and in PyTorch, and decoding; all that is compared in turns,
-each in a process of its own.
+each in a process of its own but for the cores of decoding.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import json
 import math
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -91,9 +91,9 @@ def _cell(found: Sequence[Answer]) -> Cell:
     return Cell(*medians(found, Cell._fields))
 
 
-def _spread(found: Sequence[Answer]) -> str:
-    times = [answer["milliseconds"] for answer in found if answer]
-    return f"{min(times):.1f} to {max(times):.1f}" if times else ""
+def _spread(found: Sequence[Answer], key: str = "milliseconds", digits: int = 1) -> str:
+    numbers = [answer[key] for answer in found if answer]
+    return f"{min(numbers):.{digits}f} to {max(numbers):.{digits}f}" if numbers else ""
 
 
 def settings(turns: int) -> None:
@@ -125,14 +125,16 @@ def several(count: int, turns: int) -> list[Cell]:
     return [_cell(runs) for runs in found.values()]
 
 
-def decoding(turns: int) -> Mapping[str, Sequence[float]]:
-    """Medians of tokens a second by mlx_lm over each core, with the host's microseconds a token."""
-    found: dict[str, Sequence[float]] = {}
+def decoding(turns: int) -> dict[str, float]:
+    """By kind of weights, mlxffi.core's share of mlx.core's tokens a second under mlx_lm: the median of the turns."""
+    shares = {}
     for kind, bits in (("bfloat16", []), ("4-bit", ["--bits", "4"])):
-        command = ["gpu.decode", json.dumps(MODEL_06B)]
-        cores = {core: Together([*command, core, *bits]) for core in ("mlx", "mlxffi")}
-        for core, runs in in_turns(cores, turns).items():
-            tokens, build, launch = found[f"{core}.core, {kind}"] = medians(runs, ("tokens", "build", "launch"))
-            host = f"{build:.0f} us a token to build, {launch:.0f} to launch"
-            print(f"decoding, {core + '.core, ' + kind:24} {tokens:6.1f} tokens a second; {host}", flush=True)
-    return found
+        found = in_turns({kind: Together(["gpu.decode", json.dumps(MODEL_06B), *bits])}, turns)[kind]
+        for core in ("mlx.core", "mlxffi.core"):
+            runs = [answer[core] for answer in found if answer] or [[math.nan] * 3]
+            tokens, build, launch = map(statistics.median, zip(*runs, strict=True))
+            host = f"{build:.0f} us of CPU time a token to build, {launch:.0f} to launch"
+            print(f"decoding, {f'{core}, {kind}':24} {tokens:6.1f} tokens a second; {host}", flush=True)
+        [shares[kind]] = medians(found, ["share"])
+        print(f"decoding, {kind}: {_spread(found, 'share', 3)} of mlx.core's tokens a second", flush=True)
+    return shares

@@ -39,3 +39,7 @@ def test_what_a_body_throws_comes_to_the_caller_of_the_loop(threads, tmp_path, m
     monkeypatch.setenv("MLXFFI_NUM_THREADS", threads)
     kernels = build_ffi.NATIVE / "kernels"
     run("pool", tmp_path, "-pthread", f"-I{kernels}", kernels / "pool.cpp")
+
+
+def test_a_walk_keeps_little_and_meets_each_node_once(tmp_path):
+    run("walk", tmp_path, f"-I{build_ffi.NATIVE / 'kernels'}")

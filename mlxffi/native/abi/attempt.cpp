@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
+#include <stdexcept>
 #include <string_view>
 #include <type_traits>
-
-#include "vectorized.h"
-#include "walk.h"
+#include <typeinfo>
 
 namespace mlxc {
 
@@ -34,11 +34,42 @@ struct Node {
 template struct Opened<Node, &mx::array::array_desc_>;
 
 // Those whose work ends otherwise when a file or another process does; of what else may fail the graph is kept (fallible.h).
+// MLX puts the kind of a reduction before its name.
 constexpr std::array<std::string_view, 6> outside = {"AllGather", "AllReduce", "Load", "Recv", "ReduceScatter", "Send"};
 
+bool is_outside(std::string_view name) {
+  return std::any_of(outside.begin(), outside.end(), [&](auto& one) { return name.ends_with(one); });
+}
+
+// Types that do not are remembered: to compare names takes longer than all else that is done for a node. Under Scheduling.
 bool depends_on_outside(const mx::Primitive& primitive) {
-  std::string_view name = primitive.name();
-  return std::any_of(outside.begin(), outside.end(), [&](auto& one) { return one[0] == name[0] && one == name; });
+  static std::array<const std::type_info*, 128> others;
+  auto type = &typeid(primitive);
+  auto& place = others[reinterpret_cast<std::uintptr_t>(type) / alignof(std::type_info) % others.size()];
+  if (place == type) {
+    return false;
+  }
+  bool found = is_outside(primitive.name());
+  place = found ? place : type;
+  return found;
+}
+
+[[noreturn]] void refuse(const mx::array& node) {
+  std::ostringstream text;
+  text << "[" << node.primitive().name() << "] expected a result of fewer than 2^59 elements, got shape " << node.shape();
+  throw std::invalid_argument(text.str());
+}
+
+// MLX counts elements in 64 bits, past whose end it begins again at 0.
+void require_countable(const mx::array& node) {
+  constexpr double most = int64_t(1) << 59;
+  double count = 1;
+  for (int size : node.shape()) {
+    count *= size;
+  }
+  if (count >= most) {
+    refuse(node);
+  }
 }
 
 // MLX finds a stream of another thread half way, and leaves open what it has begun.
@@ -53,18 +84,14 @@ thread_local Attempt* innermost = nullptr;
 
 } // namespace
 
-Attempt::Attempt(const Arrays& outputs) : outer_(innermost), outputs_(outputs) {
-  Streams waited;
-  mlxffi::Walk(outputs).each([&](const mx::array& node) {
-    mlxffi::require_countable(node);
-    add(streams_, node.primitive().stream());
-    may_fail_ = may_fail_ || depends_on_outside(node.primitive());
-    std::for_each(node.inputs().begin(), node.inputs().end(), [&](auto& input) { look_at(input, waited); });
-  });
+Attempt::Attempt(const Arrays& outputs, const mlxffi::Walk& graphs) : outer_(innermost), outputs_(outputs) {
+  for (auto* node : graphs.nodes()) {
+    look_at(*node);
+  }
   std::for_each(streams_.begin(), streams_.end(), require_own);
-  std::for_each(waited.begin(), waited.end(), [&](auto& stream) { add(streams_, stream); });
+  keep_events(graphs);
   if (streams_.size() > 1) {
-    keep_nodes();
+    keep_nodes(graphs);
   }
   innermost = this;
 }
@@ -84,28 +111,39 @@ void Attempt::ask_streams() {
   }
 }
 
-void Attempt::look_at(const mx::array& input, Streams& waited) {
-  if (waits(input)) {
-    kept_.keep(input);
-    if (is_pending(input.event())) {
-      add(waited, input.event().stream());
+void Attempt::look_at(const mx::array& node) {
+  auto& primitive = node.primitive();
+  require_countable(node);
+  if (streams_.empty() || streams_.back() != primitive.stream()) {
+    add(streams_, primitive.stream());
+  }
+  may_fail_ = may_fail_ || depends_on_outside(primitive);
+}
+
+void Attempt::keep_events(const mlxffi::Walk& graphs) {
+  for (auto* input : graphs.scheduled()) {
+    if (waits(*input)) {
+      kept_.keep(*input);
+      if (is_pending(input->event())) {
+        add(streams_, input->event().stream());
+      }
     }
   }
 }
 
-void Attempt::keep_nodes() {
+void Attempt::keep_nodes(const mlxffi::Walk& graphs) {
   Streams met;
-  mlxffi::Walk(outputs_).each([&](const mx::array& node) {
-    auto stream = node.primitive().stream();
+  for (auto* node : graphs.nodes()) {
+    auto stream = node->primitive().stream();
     if (!has(met, stream)) {
       met.push_back(stream);
-      one_of_each_.push_back(node);
+      one_of_each_.push_back(*node);
     }
-    nodes_.push_back(weak(Node(), node));
-    for (auto& sibling : node.siblings()) {
+    nodes_.push_back(weak(Node(), *node));
+    for (auto& sibling : node->siblings()) {
       nodes_.push_back(weak(Node(), sibling));
     }
-  });
+  }
 }
 
 void Attempt::succeed() {

@@ -11,9 +11,9 @@ namespace mlxc {
 // To be made, and used, under Scheduling.
 class Attempt {
  public:
-  // Of arrays that are not scheduled. Throws where a stream belongs to another thread, or a result has more elements than MLX
-  // counts. It looks at each node once, and nothing else does on GPUs, which get a token's thousand nodes in two milliseconds.
-  explicit Attempt(const Arrays& outputs);
+  // Of arrays that are not scheduled, and their graphs. Throws where a stream belongs to another thread, or a result has more
+  // elements than MLX counts. Nothing else looks at the nodes of GPUs, which get a token's thousand in two milliseconds.
+  Attempt(const Arrays& outputs, const mlxffi::Walk& graphs);
   ~Attempt();
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
@@ -37,8 +37,9 @@ class Attempt {
   void fail(const std::exception& failure);
 
  private:
-  void look_at(const mx::array& input, Streams& waited);
-  void keep_nodes();
+  void look_at(const mx::array& node);
+  void keep_events(const mlxffi::Walk& graphs);
+  void keep_nodes(const mlxffi::Walk& graphs);
 
   Attempt* outer_;
   const Arrays& outputs_;

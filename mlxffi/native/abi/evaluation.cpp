@@ -144,9 +144,10 @@ void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   if (fresh.empty()) {
     return;
   }
-  Attempt attempt(fresh);
+  mlxffi::Walk graphs(fresh);
+  Attempt attempt(fresh, graphs);
   try {
-    schedule(fresh, attempt, attempt.uses_cpu() && mlxffi::use_kernels(fresh));
+    schedule(fresh, attempt, attempt.uses_cpu() && mlxffi::use_kernels(graphs));
   } catch (const std::exception& failure) {
     attempt.fail(failure);
     mlxffi::use_mlx(fresh);

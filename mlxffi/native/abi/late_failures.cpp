@@ -401,11 +401,12 @@ void remember_failure(const Arrays& outputs, mx::Stream stream, const std::strin
       output.attach_event(marker.event());
     }
   }
-  each_input(outputs, [&](const mx::array& array) {
-    if (array.status() == mx::array::Status::evaluated && !array.event().valid()) {
-      array.attach_event(marker.event());
+  mlxffi::Walk graphs(outputs);
+  for (auto* array : graphs.scheduled()) {
+    if (!array->event().valid()) {
+      array->attach_event(marker.event());
     }
-  });
+  }
 }
 
 void remember_told(const Arrays& outputs, const Streams& streams, const std::string& text) {
@@ -424,11 +425,12 @@ void remember_told(const Arrays& outputs, const Streams& streams, const std::str
   };
   auto open = pending_where([&](auto& event) { return has(streams, event.stream()); });
   std::for_each(open.begin(), open.end(), doubt);
-  each_input(outputs, [&](const mx::array& array) {
-    if (waits(array) && !failure_of(array)) {
-      doubt(array.event());
+  mlxffi::Walk graphs(outputs);
+  for (auto* array : graphs.scheduled()) {
+    if (waits(*array) && !failure_of(*array)) {
+      doubt(array->event());
     }
-  });
+  }
 }
 
 bool has_come(const mx::array& array) {
@@ -451,11 +453,12 @@ void throw_if_failed(const Arrays& arrays) {
     return;
   }
   Scheduling lock;
-  each_input(arrays, [](const mx::array& array) {
-    if (auto* failure = failure_of(array)) {
+  mlxffi::Walk graphs(arrays);
+  for (auto* array : graphs.scheduled()) {
+    if (auto* failure = failure_of(*array)) {
       throw std::runtime_error(failure->text);
     }
-  });
+  }
 }
 
 } // namespace mlxc

@@ -27,13 +27,6 @@ void add(std::vector<Item>& items, const Item& item) {
   }
 }
 
-// Arrays, and the inputs of those nodes of theirs that are yet to be scheduled.
-template <class Look>
-void each_input(const Arrays& arrays, Look look) {
-  std::for_each(arrays.begin(), arrays.end(), look);
-  mlxffi::Walk(arrays).each([&](const mx::array& node) { std::for_each(node.inputs().begin(), node.inputs().end(), look); });
-}
-
 // Whether an array has been scheduled and not been asked since.
 bool waits(const mx::array& array);
 

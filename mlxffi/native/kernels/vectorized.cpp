@@ -1,16 +1,11 @@
 #include "vectorized.h"
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
-#include <sstream>
-#include <stdexcept>
 #include <typeinfo>
 #include <unordered_map>
 
 #include "evaluations.h"
 #include "fallible.h"
-#include "walk.h"
 
 namespace mlxffi {
 
@@ -154,21 +149,22 @@ bool is_computed_by_kernels(const mx::Primitive& primitive) {
   return typeid(primitive) == typeid(Vectorized) || dynamic_cast<const Fused*>(&primitive);
 }
 
-bool use_kernels(const Arrays& outputs) {
+bool use_kernels(const Walk& graphs) {
   bool may_fail = false;
-  Walk(outputs).each([&](const mx::array& node) {
-    may_fail |= vectorize(node);
-  });
+  for (auto* node : graphs.nodes()) {
+    may_fail |= vectorize(*node);
+  }
   return may_fail;
 }
 
 void use_mlx(const Arrays& outputs) {
-  Walk(outputs).each([](const mx::array& node) {
-    auto primitive = node.primitive_ptr();
+  Walk left(outputs);
+  for (auto* node : left.nodes()) {
+    auto primitive = node->primitive_ptr();
     if (typeid(*primitive) == typeid(Vectorized)) {
-      each_place(node, [&](std::shared_ptr<mx::Primitive>& place) { static_cast<const Vectorized&>(*primitive).leave(place); });
+      each_place(*node, [&](std::shared_ptr<mx::Primitive>& place) { static_cast<const Vectorized&>(*primitive).leave(place); });
     }
-  });
+  }
 }
 
 std::shared_ptr<mx::Primitive> vectorized(std::shared_ptr<mx::Primitive> primitive) {
@@ -189,16 +185,6 @@ std::optional<Fusion> dividing_fusion(mx::Primitive& primitive) {
     return std::nullopt;
   }
   return Fusion{part_of(Inputs(), compiled), tape, part_of(Outputs(), compiled)};
-}
-
-// MLX counts elements in 64 bits, past whose end it begins again at 0.
-void require_countable(const mx::array& node) {
-  double count = std::accumulate(node.shape().begin(), node.shape().end(), 1.0, std::multiplies<>());
-  if (count >= double(int64_t(1) << 59)) {
-    std::ostringstream text;
-    text << "[" << node.primitive().name() << "] expected a result of fewer than 2^59 elements, got shape " << node.shape();
-    throw std::invalid_argument(text.str());
-  }
 }
 
 } // namespace mlxffi

@@ -6,13 +6,13 @@
 
 #include <optional>
 
-#include "fused.h"
+#include "walk.h"
 
 namespace mlxffi {
 
-// Has our kernels compute what they can of the graphs of arrays that are about to be evaluated, which no other thread may
-// be about to schedule. Whether something in these graphs may fail in the course of its work.
-bool use_kernels(const Arrays& outputs);
+// Has our kernels compute what they can of graphs that are about to be evaluated, which no other thread may be about to
+// schedule. Whether something in these graphs may fail in the course of its work.
+bool use_kernels(const Walk& graphs);
 // Gives what was not computed MLX's primitives again, after an evaluation that failed.
 void use_mlx(const Arrays& outputs);
 
@@ -31,8 +31,5 @@ struct Fusion {
 // That of a primitive with quotients of integers, some of which end the process in the code that MLX makes on a CPU; none of
 // any other primitive.
 std::optional<Fusion> dividing_fusion(mx::Primitive& primitive);
-
-// Throws for a result of more elements than MLX can count.
-void require_countable(const mx::array& node);
 
 } // namespace mlxffi

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
-#include "fused.h"
+#include "references.h"
 
 namespace mlxffi {
 
@@ -22,6 +23,15 @@ class Met {
     count_ += fresh;
     return fresh;
   }
+  // As small as at first, lest a large graph make clearing dear for all small ones after it. The memory stays.
+  void clear() {
+    if (std::exchange(count_, 0)) {
+      resize(few);
+    }
+  }
+  size_t capacity() const {
+    return std::max(places_.capacity(), before_.capacity());
+  }
 
  private:
   bool put(std::uintptr_t id) {
@@ -33,57 +43,93 @@ class Met {
     return std::exchange(places_[place], id) != id;
   }
   void grow() {
-    shift_ = places_.empty() ? 57 : shift_ - 2;
-    auto before = std::exchange(places_, std::vector<std::uintptr_t>(size_t(1) << (64 - shift_)));
-    for (auto id : before) {
+    places_.swap(before_);
+    resize(before_.empty() ? few : 4 * before_.size());
+    for (auto id : before_) {
       id && put(id);
     }
   }
+  void resize(size_t size) {
+    places_.assign(size, 0);
+    shift_ = 64 - std::countr_zero(size);
+  }
 
-  std::vector<std::uintptr_t> places_;
+  static constexpr size_t few = 128;
+  std::vector<std::uintptr_t> places_, before_;
   size_t count_ = 0;
   int shift_ = 64;
 };
 
-// The nodes that are yet to be computed for arrays, as they are met: most graphs are small, and take no memory.
+// What is yet to be computed for arrays, and what that waits for. It stays as it is until something of it is scheduled, which
+// no other thread may be about to do.
 class Walk {
  public:
-  explicit Walk(const Arrays& outputs) {
-    meet(outputs);
-  }
+  using Places = std::vector<const mx::array*>;
 
-  template <class Visit>
-  void each(Visit visit) {
-    for (size_t i = 0; i < count_; i++) {
-      auto& node = i < few_.size() ? *few_[i] : *many_[i - few_.size()];
-      visit(node);
-      meet(node.inputs());
+  explicit Walk(const Arrays& outputs) : memory_(std::exchange(kept, nullptr)) {
+    if (!memory_) {
+      memory_ = std::make_unique<Memory>();
     }
+    meet(outputs);
+    for (size_t i = 0; i < nodes().size(); i++) {
+      meet(nodes()[i]->inputs());
+    }
+  }
+  ~Walk() {
+    if (memory_->capacity() <= most_kept) {
+      memory_->clear();
+      delete std::exchange(kept, memory_.release());
+    }
+  }
+  Walk(const Walk&) = delete;
+  Walk& operator=(const Walk&) = delete;
+
+  // The nodes, each once.
+  const Places& nodes() const {
+    return memory_->nodes;
+  }
+  // The outputs and inputs that have been scheduled, once for each place where they are met.
+  const Places& scheduled() const {
+    return memory_->scheduled;
   }
 
  private:
+  struct Memory {
+    void clear() {
+      nodes.clear();
+      scheduled.clear();
+      met.clear();
+    }
+    size_t capacity() const {
+      return std::max({nodes.capacity(), scheduled.capacity(), met.capacity()});
+    }
+
+    Places nodes, scheduled;
+    Met met;
+  };
+
+  // Of one of its tables: 256 KB of all.
+  static constexpr size_t most_kept = 1 << 13;
+  // That of the last walk: where so much is given back, malloc looks for neighbours of all that is free, which takes longer
+  // than the walk. A walk within a walk, as of what a destructor evaluates, makes its own. The process's, under Scheduling; a
+  // forked child of one that had streams walks nowhere (process.h). Never destroyed: threads may evaluate while the process ends.
+  static inline Memory* kept = nullptr;
+
   void meet(const Arrays& arrays) {
     for (auto& array : arrays) {
-      if (array.status() == mx::array::Status::unscheduled && array.has_primitive() && is_new(array)) {
-        count_ < few_.size() ? void(few_[count_] = &array) : many_.push_back(&array);
-        count_++;
+      if (array.status() == mx::array::Status::evaluated) {
+        memory_->scheduled.push_back(&array);
+      } else if (array.status() == mx::array::Status::unscheduled && array.has_primitive() && is_new(array)) {
+        memory_->nodes.push_back(&array);
       }
     }
   }
+  // What is known here alone is met once.
   bool is_new(const mx::array& array) {
-    if (count_ < few_.size()) {
-      return std::none_of(few_.begin(), few_.begin() + count_, [&](auto* other) { return other->id() == array.id(); });
-    }
-    if (many_.empty()) {
-      std::for_each(few_.begin(), few_.end(), [&](auto* other) { met_.is_new(other->id()); });
-    }
-    return met_.is_new(array.id());
+    return references(array) == 1 || memory_->met.is_new(array.id());
   }
 
-  std::array<const mx::array*, 16> few_;
-  size_t count_ = 0;
-  std::vector<const mx::array*> many_;
-  Met met_;
+  std::unique_ptr<Memory> memory_;
 };
 
 } // namespace mlxffi
