@@ -59,7 +59,7 @@ Attempt::Attempt(const Arrays& outputs) : outer_(innermost), outputs_(outputs) {
     mlxffi::require_countable(node);
     add(streams_, node.primitive().stream());
     may_fail_ = may_fail_ || depends_on_outside(node.primitive());
-    std::for_each(node.inputs().begin(), node.inputs().end(), [&](auto& input) { look_at(input, waited); });
+    std::for_each(node.inputs().begin(), node.inputs().end(), [&](auto& input) { look_at(input, node, waited); });
   });
   std::for_each(streams_.begin(), streams_.end(), require_own);
   std::for_each(waited.begin(), waited.end(), [&](auto& stream) { add(streams_, stream); });
@@ -84,9 +84,9 @@ void Attempt::ask_streams() {
   }
 }
 
-void Attempt::look_at(const mx::array& input, Streams& waited) {
+void Attempt::look_at(const mx::array& input, const mx::array& node, Streams& waited) {
   if (waits(input)) {
-    kept_.keep(input);
+    kept_.keep(input, node);
     if (is_pending(input.event())) {
       add(waited, input.event().stream());
     }

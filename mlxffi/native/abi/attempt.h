@@ -37,7 +37,7 @@ class Attempt {
   void fail(const std::exception& failure);
 
  private:
-  void look_at(const mx::array& input, Streams& waited);
+  void look_at(const mx::array& input, const mx::array& node, Streams& waited);
   void keep_nodes();
 
   Attempt* outer_;

@@ -26,17 +26,21 @@ struct Failure {
 };
 using Failures = std::unordered_map<const char*, Failure>;
 
-// How many know of an event, which MLX keeps to itself: an explicit instantiation may name what is private.
-template <class Part, auto member>
+// How many know of something, which MLX keeps to itself: an explicit instantiation may name what is private.
+template <class Part, class Whole, auto member>
 struct Opened {
-  friend size_t references(Part, const mx::Event& event) {
-    return (event.*member).use_count();
+  friend size_t references(Part, const Whole& whole) {
+    return (whole.*member).use_count();
   }
 };
 struct Moment {
   friend size_t references(Moment, const mx::Event& event);
 };
-template struct Opened<Moment, &mx::Event::event_>;
+template struct Opened<Moment, mx::Event, &mx::Event::event_>;
+struct Description {
+  friend size_t references(Description, const mx::array& array);
+};
+template struct Opened<Description, mx::array, &mx::array::array_desc_>;
 
 struct Scheduled {
   mx::Event event;
@@ -284,8 +288,12 @@ Events events_of(const Arrays& arrays) {
   return events;
 }
 
-void KeptEvents::keep(const mx::array& array) {
-  if (waits(array) && !array.is_donatable()) {
+size_t references(const mx::array& array) {
+  return references(Description(), array);
+}
+
+void KeptEvents::keep(const mx::array& array, const mx::array& node) {
+  if (waits(array) && references(array) > 1 + node.siblings().size()) {
     waiting_.push_back({array, array.event()});
   }
 }

@@ -34,6 +34,9 @@ void each_input(const Arrays& arrays, Look look) {
   mlxffi::Walk(arrays).each([&](const mx::array& node) { std::for_each(node.inputs().begin(), node.inputs().end(), look); });
 }
 
+// How many arrays, handles and inputs of nodes among them, are this one.
+size_t references(const mx::array& array);
+
 // Whether an array has been scheduled and not been asked since.
 bool waits(const mx::array& array);
 
@@ -51,8 +54,9 @@ class KeptEvents {
   KeptEvents(const KeptEvents&) = delete;
   KeptEvents& operator=(const KeptEvents&) = delete;
 
-  // Of an input. Those of which nobody else knows may be given to what is computed of them: they are not held.
-  void keep(const mx::array& array);
+  // Of an input of a node, which its siblings have, too. What nobody else knows may be given to what is computed of it: it is not
+  // held.
+  void keep(const mx::array& array, const mx::array& node);
   void give_back();
 
  private:

@@ -31,18 +31,6 @@ constexpr size_t held_together = 16;
 // New memory after which the stream is waited for, so that what it is done with can be taken again.
 constexpr size_t most_ahead = 2 << 20;
 
-// An array's references, which MLX keeps to itself: an explicit instantiation may name what is private.
-template <class Part, auto member>
-struct Opened {
-  friend size_t references(Part, const mx::array& array) {
-    return (array.*member).use_count();
-  }
-};
-struct Description {
-  friend size_t references(Description, const mx::array& array);
-};
-template struct Opened<Description, &mx::array::array_desc_>;
-
 // The nodes that outputs depend on and that are yet to be scheduled, each after its inputs.
 class Nodes {
  public:
@@ -71,7 +59,7 @@ class Nodes {
   }
   // Whether an array, whose users are yet to be scheduled, is known to more than these.
   bool is_known_outside(const mx::array& array) const {
-    return references(Description(), array) > uses_.at(array.id()) + array.siblings().size();
+    return references(array) > uses_.at(array.id()) + array.siblings().size();
   }
 
  private:
