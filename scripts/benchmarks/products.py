@@ -21,8 +21,10 @@ from ._products.common import cases
 ROUNDS = 5
 PROGRAMS = "benchmarks._products"
 TORCH = os.environ.get("TORCH_PYTHON", sys.executable)
+OURS = [sys.executable, "-m", "mlxffi", "run", "-m", f"{PROGRAMS}.mlx_products"]
 CONTESTANTS = {
-    "mlxffi": [sys.executable, "-m", "mlxffi", "run", "-m", f"{PROGRAMS}.mlx_products"],
+    "mlxffi": OURS,
+    "mlxffi int8": ["env", "MLXFFI_INT8_ACTIVATIONS=1", *OURS],
     "mlx.core": [sys.executable, "-m", f"{PROGRAMS}.mlx_products"],
     "numpy": [sys.executable, "-m", f"{PROGRAMS}.numpy_products"],
     "torch": [TORCH, "-m", f"{PROGRAMS}.torch_products"],

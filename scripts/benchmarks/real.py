@@ -31,12 +31,15 @@ WITHOUT = os.environ.get("REAL_WITHOUT", "").split(",")
 # The first of a task is what the others are compared with.
 OURS, TORCHS = ("mlxffi", sys.executable, "ours"), ("torch", TORCH, "torch_peft")
 LLAMA, LM = ("llama.cpp", TORCH, "llama"), ("mlx_lm", sys.executable, "lm")
+ROUNDED = ("mlxffi int8", sys.executable, "ours")
+# What is asked for in the environment of a library of that name.
+SETTINGS = {"mlxffi int8": {"MLXFFI_INT8_ACTIVATIONS": "1"}}
 # What an interpreter is given before the program, where that needs something.
 RUNNERS = {"lm": ["-m", "mlxffi", "run"]}
 OWN = [(OURS, "float32"), (OURS, "bfloat16"), (OURS, "4-bit")]
 TRAINERS = [*OWN, (TORCHS, "float32"), (TORCHS, "bfloat16")]
 WRITERS = [*TRAINERS, (LLAMA, "F16.gguf"), (LLAMA, "Q4_1.gguf")]
-DECODERS = [*WRITERS, (LM, "float32"), (LM, "bfloat16"), (LM, "4-bit")]
+DECODERS = [*WRITERS, (ROUNDED, "4-bit"), (LM, "float32"), (LM, "bfloat16"), (LM, "4-bit")]
 TASKS = {**dict.fromkeys(STEPS, TRAINERS), "decode": DECODERS, "decode adapted": OWN, "prompt": WRITERS}
 NAMES = {name: f"LoRA step ({name}), {rows} x {length} tokens, ms" for name, (rows, length) in STEPS.items()}
 NAMES |= {"decode": "decoding, ms a token", "decode adapted": "decoding with the adapter beside, ms a token"}
@@ -54,10 +57,12 @@ class Contestant(NamedTuple):
 
     def run(self, folder: Path, task: str) -> dict[str, Any] | None:
         """What it measured; None where its libraries are not installed."""
-        _, interpreter, program = self.library
-        runner = RUNNERS.get(program, [])
+        name, interpreter, program = self.library
+        runner, settings = RUNNERS.get(program, []), SETTINGS.get(name, {})
         command = [interpreter, *runner, "-m", f"{PROGRAMS}.{program}", str(folder / self.model), task]
-        found: dict[str, Any] | None = measured(command, folder, OMP_NUM_THREADS=THREADS, MLXFFI_NUM_THREADS=THREADS)
+        found: dict[str, Any] | None = measured(
+            command, folder, OMP_NUM_THREADS=THREADS, MLXFFI_NUM_THREADS=THREADS, **settings
+        )
         return found
 
 

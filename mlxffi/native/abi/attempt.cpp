@@ -121,9 +121,9 @@ void Attempt::look_at(const mx::array& node) {
 }
 
 void Attempt::keep_events(const mlxffi::Walk& graphs) {
-  for (auto* input : graphs.scheduled()) {
+  for (auto& [input, own] : graphs.scheduled()) {
     if (waits(*input)) {
-      kept_.keep(*input);
+      kept_.keep(*input, own);
       if (is_pending(input->event())) {
         add(streams_, input->event().stream());
       }

@@ -284,8 +284,8 @@ Events events_of(const Arrays& arrays) {
   return events;
 }
 
-void KeptEvents::keep(const mx::array& array) {
-  if (waits(array) && !array.is_donatable()) {
+void KeptEvents::keep(const mx::array& array, size_t own) {
+  if (waits(array) && mlxffi::references(array) > own) {
     waiting_.push_back({array, array.event()});
   }
 }
@@ -402,7 +402,7 @@ void remember_failure(const Arrays& outputs, mx::Stream stream, const std::strin
     }
   }
   mlxffi::Walk graphs(outputs);
-  for (auto* array : graphs.scheduled()) {
+  for (auto& [array, own] : graphs.scheduled()) {
     if (!array->event().valid()) {
       array->attach_event(marker.event());
     }
@@ -426,7 +426,7 @@ void remember_told(const Arrays& outputs, const Streams& streams, const std::str
   auto open = pending_where([&](auto& event) { return has(streams, event.stream()); });
   std::for_each(open.begin(), open.end(), doubt);
   mlxffi::Walk graphs(outputs);
-  for (auto* array : graphs.scheduled()) {
+  for (auto& [array, own] : graphs.scheduled()) {
     if (waits(*array) && !failure_of(*array)) {
       doubt(array->event());
     }
@@ -454,7 +454,7 @@ void throw_if_failed(const Arrays& arrays) {
   }
   Scheduling lock;
   mlxffi::Walk graphs(arrays);
-  for (auto* array : graphs.scheduled()) {
+  for (auto& [array, own] : graphs.scheduled()) {
     if (auto* failure = failure_of(*array)) {
       throw std::runtime_error(failure->text);
     }

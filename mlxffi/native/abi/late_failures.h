@@ -44,8 +44,9 @@ class KeptEvents {
   KeptEvents(const KeptEvents&) = delete;
   KeptEvents& operator=(const KeptEvents&) = delete;
 
-  // Of an input. Those of which nobody else knows may be given to what is computed of them: they are not held.
-  void keep(const mx::array& array);
+  // Of an input, so many of whose references are its node's own. What nobody else knows may be given to what is computed of it:
+  // it is not held.
+  void keep(const mx::array& array, size_t own);
   void give_back();
 
  private:

@@ -62,7 +62,7 @@ mx::array composed_linear(const mx::array& x, const LinearLayer& layer, mx::Stre
 }
 
 LinearRows::LinearRows(const LinearLayer& layer, mx::Dtype dtype)
-    : in_(layer.in()), out_(layer.weight.shape(0)), scale_(layer.scale), of_bfloat16_(dtype == mx::bfloat16) {
+    : in_(layer.in()), out_(layer.weight.shape(0)), scale_(layer.scale), kind_{dtype == mx::bfloat16, layer.scales && rounds_rows()} {
   if (layer.scales) {
     packed_.emplace(layer.weight, *layer.scales, layer.biases, layer.packing);
   } else {
@@ -93,7 +93,7 @@ void LinearRows::lower(const float* x, int64_t rows, float* low) const {
 void LinearRows::columns(const float* x, const float* low, int64_t rows, Range columns, float* to, int64_t stride) const {
   int64_t size = columns.size();
   if (packed_) {
-    packed_->dots(0, columns, {x, in_, rows}, of_bfloat16_, to, stride);
+    packed_->dots(0, columns, {x, in_, rows}, kind_, to, stride);
   } else {
     weight_->multiply(x, rows, columns.begin, size, to, stride);
   }

@@ -73,7 +73,7 @@ class LinearRows {
   std::optional<FloatRows> bias_;
   const float* bias_row_ = nullptr;
   float scale_;
-  bool of_bfloat16_;
+  RowKind kind_;
 };
 
 // What a layer makes of rows, [rows, out], and of them x a, [rows, rank], where the caller wants it.

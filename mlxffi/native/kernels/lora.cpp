@@ -127,7 +127,7 @@ class WeightProduct {
   void run(const float* x, bool back, const LowRank& part, void* to) const {
     if (packed_) {
       std::vector<Segment> every{{0, {0, rows_}}};
-      PackedProduct{*packed_, !back, x, static_cast<char*>(to), dtype_, nullptr, &part}.run(every);
+      PackedProduct{*packed_, !back, x, static_cast<char*>(to), dtype_, nullptr, &part, !back && rounds_rows()}.run(every);
     } else if (right_) {
       of_halves(back ? *right_ : right_->transposed(), part, static_cast<uint16_t*>(to));
     } else {

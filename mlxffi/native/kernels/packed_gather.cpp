@@ -21,14 +21,16 @@ struct Pairs {
 // Matrices of x (..., m, k), and packed ones (..., n, k), by an index for each: (indices..., m, n).
 class PackedGather : public Fused {
  public:
-  PackedGather(mx::Stream s, Packing packing, bool transpose, bool sorted) : Fused(s), packing_(packing), transpose_(transpose), sorted_(sorted) {}
+  // `rounded`: as PackedMatmul's.
+  PackedGather(mx::Stream s, Packing packing, bool transpose, bool sorted, bool rounded = false)
+      : Fused(s), packing_(packing), transpose_(transpose), sorted_(sorted), rounded_(rounded) {}
 
   const char* name() const override {
     return "FusedGatherQMM";
   }
   bool is_equivalent(const Primitive& other) const override {
     auto& same = static_cast<const PackedGather&>(other);
-    return packing_ == same.packing_ && transpose_ == same.transpose_ && sorted_ == same.sorted_;
+    return packing_ == same.packing_ && transpose_ == same.transpose_ && sorted_ == same.sorted_ && rounded_ == same.rounded_;
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
     auto shape = inputs.back().shape();
@@ -79,7 +81,7 @@ class PackedGather : public Fused {
   }
 
   Packing packing_;
-  bool transpose_, sorted_;
+  bool transpose_, sorted_, rounded_;
 };
 
 // From the end where it is negative; -1 where there is none.
@@ -96,7 +98,7 @@ void gather(const float* x, const std::vector<int64_t>& places, int64_t size, fl
   }
 }
 
-void multiply(const PackedMatrices& w, bool transpose, const Pairs& pairs, const float* x, int64_t x_count, int64_t rows, char* out, mx::Dtype dtype) {
+void multiply(const PackedMatrices& w, bool transpose, const Pairs& pairs, const float* x, int64_t x_count, int64_t rows, char* out, mx::Dtype dtype, bool rounded) {
   std::vector<int64_t> matrices(pairs.count), places(pairs.count), order;
   for (int64_t i = 0; i < pairs.count; i++) {
     matrices[i] = position(pairs.right.integer(i), w.count());
@@ -114,7 +116,7 @@ void multiply(const PackedMatrices& w, bool transpose, const Pairs& pairs, const
     }
     segments.back().rows.end += rows;
   }
-  PackedProduct product{w, transpose, nullptr, out, dtype, order.data()};
+  PackedProduct product{w, transpose, nullptr, out, dtype, order.data(), nullptr, rounded};
   AlignedFloats memory;
   auto gathered = memory.get(pairs.count * rows * product.inner());
   gather(x, places, rows * product.inner(), gathered);
@@ -133,8 +135,8 @@ void PackedGather::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   auto data = out.data<char>();
   auto dtype = out.dtype();
   int64_t rows = inputs[0].shape(-2), x_count = inputs[0].size() / (rows * inputs[0].shape(-1));
-  on_stream(stream(), [=, x = FloatRows(inputs[0]), transpose = transpose_]() mutable {
-    multiply(w, transpose, pairs, x.data(), x_count, rows, data, dtype);
+  on_stream(stream(), [=, x = FloatRows(inputs[0]), transpose = transpose_, rounded = rounded_]() mutable {
+    multiply(w, transpose, pairs, x.data(), x_count, rows, data, dtype, rounded);
   });
 }
 
@@ -168,7 +170,7 @@ mx::array gather_qmm(
     return own;
   }
   auto [size, width, kind, turned, left_sorted, right_sorted] = static_cast<const mx::GatherQMM&>(own.primitive()).state();
-  own.primitive_ptr() = std::make_shared<PackedGather>(stream, Packing{size, width, kind}, turned, sorted_indices);
+  own.primitive_ptr() = std::make_shared<PackedGather>(stream, Packing{size, width, kind}, turned, sorted_indices, rounds_rows());
   return own;
 }
 

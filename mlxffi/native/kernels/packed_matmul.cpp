@@ -14,14 +14,16 @@ namespace {
 // are (k, n).
 class PackedMatmul : public Fused {
  public:
-  PackedMatmul(mx::Stream s, Packing packing, bool transpose) : Fused(s), packing_(packing), transpose_(transpose) {}
+  // `rounded`: whether rows of x may be rounded to 8 bits, as those of derivatives may not.
+  PackedMatmul(mx::Stream s, Packing packing, bool transpose, bool rounded = false)
+      : Fused(s), packing_(packing), transpose_(transpose), rounded_(rounded) {}
 
   const char* name() const override {
     return "FusedQuantizedMatmul";
   }
   bool is_equivalent(const Primitive& other) const override {
     auto& same = static_cast<const PackedMatmul&>(other);
-    return packing_ == same.packing_ && transpose_ == same.transpose_;
+    return packing_ == same.packing_ && transpose_ == same.transpose_ && rounded_ == same.rounded_;
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
     auto shape = inputs[0].shape();
@@ -33,7 +35,7 @@ class PackedMatmul : public Fused {
     Arrays results;
     for (int argnum : argnums) {
       results.push_back(argnum ? composed(primals)[0].primitive().vjp(primals, cotangents, {argnum}, outputs)[0]
-                               : with(primals, 0, cotangents[0], !transpose_));
+                               : with(primals, cotangents[0], !transpose_, false));
     }
     return results;
   }
@@ -47,20 +49,20 @@ class PackedMatmul : public Fused {
         inputs[0], inputs[1], inputs[2], packing_.biases(inputs), transpose_, packing_.group_size, packing_.bits, packing_.name(), where())};
   }
   std::shared_ptr<Fused> again() const override {
-    return std::make_shared<PackedMatmul>(where(), packing_, transpose_);
+    return std::make_shared<PackedMatmul>(where(), packing_, transpose_, rounded_);
   }
 
  private:
-  mx::array with(Arrays inputs, int place, const mx::array& value, bool transpose) const {
-    inputs[place].overwrite_descriptor(value);
-    return apply(std::make_shared<PackedMatmul>(where(), packing_, transpose), inputs)[0];
+  mx::array with(Arrays inputs, const mx::array& x, bool transpose, bool rounded) const {
+    inputs[0].overwrite_descriptor(x);
+    return apply(std::make_shared<PackedMatmul>(where(), packing_, transpose, rounded), inputs)[0];
   }
 
  protected:
   Packing packing_;
 
  private:
-  bool transpose_;
+  bool transpose_, rounded_;
 };
 
 void PackedMatmul::eval_cpu(const Arrays& inputs, Arrays& outputs) {
@@ -73,12 +75,12 @@ void PackedMatmul::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   auto data = out.data<char>();
   auto dtype = out.dtype();
   int64_t rows = out.size() / out.shape(-1), count = w.count();
-  on_stream(stream(), [=, x = FloatRows(inputs[0]), transpose = transpose_]() mutable {
+  on_stream(stream(), [=, x = FloatRows(inputs[0]), transpose = transpose_, rounded = rounded_]() mutable {
     std::vector<Segment> segments;
     for (int64_t i = 0; i < count; i++) {
       segments.push_back({i, {i * (rows / count), (i + 1) * (rows / count)}});
     }
-    PackedProduct{w, transpose, x.data(), data, dtype, nullptr}.run(segments);
+    PackedProduct{w, transpose, x.data(), data, dtype, nullptr, nullptr, rounded}.run(segments);
   });
 }
 
@@ -92,13 +94,13 @@ Arrays PackedMatmul::jvp(const Arrays& primals, const Arrays& tangents, const st
   }
   std::optional<mx::array> sum;
   if (of_x) {
-    sum = with(primals, 0, *of_x, transpose_);
+    sum = with(primals, *of_x, transpose_, false);
   }
   if (scales || biases) {
     auto groups = primals;
     groups[2] = scales ? *scales : mx::zeros_like(primals[2], where());
     groups[3] = biases ? *biases : mx::zeros_like(primals[3], where());
-    auto part = apply(again(), groups)[0];
+    auto part = with(groups, groups[0], transpose_, false);
     sum = sum ? mx::add(*sum, part, where()) : part;
   }
   return {*sum};
@@ -108,7 +110,7 @@ Arrays PackedMatmul::jvp(const Arrays& primals, const Arrays& tangents, const st
 std::pair<Arrays, std::vector<int>> PackedMatmul::vmap(const Arrays& inputs, const std::vector<int>& axes) {
   bool rows_alone = std::all_of(axes.begin() + 1, axes.end(), [](int axis) { return axis < 0; });
   if (rows_alone && inputs[1].ndim() == 2) {
-    return {{with(inputs, 0, mx::moveaxis(inputs[0], axes[0], 0, where()), transpose_)}, {0}};
+    return {{with(inputs, mx::moveaxis(inputs[0], axes[0], 0, where()), transpose_, rounded_)}, {0}};
   }
   return Fused::vmap(inputs, axes);
 }
@@ -209,7 +211,7 @@ mx::array quantized_matmul(
     return own;
   }
   auto [size, width, kind, turned] = static_cast<const mx::QuantizedMatmul&>(own.primitive()).state();
-  own.primitive_ptr() = std::make_shared<PackedMatmul>(stream, Packing{size, width, kind}, turned);
+  own.primitive_ptr() = std::make_shared<PackedMatmul>(stream, Packing{size, width, kind}, turned, rounds_rows());
   return own;
 }
 

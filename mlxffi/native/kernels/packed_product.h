@@ -24,6 +24,8 @@ struct PackedProduct {
   const int64_t* order;
   // Is added before rounding, where there is one.
   const LowRank* addend = nullptr;
+  // Whether rows of x may be rounded to 8 bits.
+  bool rounded = false;
 
   int64_t inner() const {
     return transposed ? w.columns() : w.rows();

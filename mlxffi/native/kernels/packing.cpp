@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 
 #include "aligned.h"
 
@@ -76,6 +78,17 @@ const float* from_bytes(const void* from, Mode mode, int64_t count, std::vector<
 
 } // namespace
 
+bool rounds_rows() {
+  static const bool asked = [] {
+    std::string setting = std::getenv("MLXFFI_INT8_ACTIVATIONS") ? std::getenv("MLXFFI_INT8_ACTIVATIONS") : "";
+    if (setting != "" && setting != "0" && setting != "1") {
+      throw std::invalid_argument("MLXFFI_INT8_ACTIVATIONS: expected 0 or 1, got \"" + setting + "\"");
+    }
+    return setting == "1";
+  }();
+  return asked;
+}
+
 std::optional<Packing> Packing::find(const std::string& mode, std::optional<int> group_size, std::optional<int> bits) {
   static const std::pair<const char*, Packing> defaults[] = {
       {"affine", {64, 4, Mode::Affine}}, {"mxfp4", {32, 4, Mode::Mxfp4}}, {"mxfp8", {32, 8, Mode::Mxfp8}}, {"nvfp4", {16, 4, Mode::Nvfp4}}};
@@ -136,47 +149,56 @@ bool PackedMatrices::by_pairs() const {
   return fits && row_kernels().products.pairs.nibble_dots;
 }
 
-void PackedMatrices::dots(int64_t matrix, Range rows, RowBlock x, bool of_bfloat16, float* out, int64_t out_stride) const {
+void PackedMatrices::dots(int64_t matrix, Range rows, RowBlock x, RowKind kind, float* out, int64_t out_stride) const {
   int64_t first = matrix * rows_ + rows.begin;
-  if (of_bfloat16 && by_pairs()) {
+  auto rounding = kind.rounded ? fitting(row_kernels().products.int8) : nullptr;
+  if (!rounding && kind.of_bfloat16 && by_pairs()) {
     return dots_of_pairs(first, rows.size(), x, out, out_stride);
   }
-  if (auto kernels = words()) {
-    return dots_of_words(*kernels, first, rows.size(), x, out, out_stride);
+  auto splitting = rounding ? rounding : fitting(row_kernels().products.words);
+  if (!splitting) {
+    return dots_of_floats(first, rows.size(), x, out, out_stride);
   }
-  dots_of_floats(first, rows.size(), x, out, out_stride);
-}
-
-const WordKernels* PackedMatrices::words() const {
-  auto codes = packing_.codes();
-  if (!dense_ || (codes != Codes::whole4 && codes != Codes::whole8)) {
-    return nullptr;
-  }
-  auto& kernels = row_kernels().products.words[codes == Codes::whole8];
-  return kernels.dots && columns() % kernels.block == 0 ? &kernels : nullptr;
-}
-
-void PackedMatrices::dots_of_words(const WordKernels& kernels, int64_t first, int64_t count, RowBlock x, float* out, int64_t out_stride) const {
-  int64_t size = columns() / kernels.block * kernels.split_block;
-  thread_local AlignedFloats memory;
-  auto split = memory.get(most_word_rows * size);
-  for (int64_t i = 0; i < x.count; i += most_word_rows, out += most_word_rows * out_stride) {
-    RowBlock rows{static_cast<const float*>(x.data) + i * x.stride, x.stride, std::min(most_word_rows, x.count - i)};
-    bool fit = true;
-    for (int64_t j = 0; j < rows.count; j++) {
-      fit &= kernels.split(static_cast<const float*>(rows.data) + j * x.stride, columns(), split + j * size);
-    }
-    if (!fit) {
-      dots_of_floats(first, count, rows, out, out_stride);
+  for (int64_t i = 0; i < x.count; i += most_split_rows, out += most_split_rows * out_stride) {
+    RowBlock some{static_cast<const float*>(x.data) + i * x.stride, x.stride, std::min(most_split_rows, x.count - i)};
+    if (dots_of_split(*splitting, first, rows.size(), some, out, out_stride)) {
       continue;
     }
-    in_parts(count, widened_rows, [&](Range part) {
-      fetch_groups(first + part.end, widened_rows);
-      auto packed = groups_at(first + part.begin, 0, part.size() * groups_);
-      packed.groups = groups_;
-      kernels.dots({split, size, rows.count}, packed, part.size(), out + part.begin, out_stride);
-    });
+    if (!rounding) {
+      dots_of_floats(first, rows.size(), some, out, out_stride);
+      continue;
+    }
+    for (int64_t j = 0; j < some.count; j++) {
+      RowBlock row{static_cast<const float*>(some.data) + j * x.stride, x.stride, 1};
+      dots(matrix, rows, row, {kind.of_bfloat16, some.count > 1}, out + j * out_stride, out_stride);
+    }
   }
+}
+
+const SplitKernels* PackedMatrices::fitting(const ByWidth& kernels) const {
+  if (!dense_ || !packing_.affine()) {
+    return nullptr;
+  }
+  auto& fit = kernels[packing_.bits - 1];
+  return fit.dots && columns() % fit.block == 0 ? &fit : nullptr;
+}
+
+bool PackedMatrices::dots_of_split(const SplitKernels& kernels, int64_t first, int64_t count, RowBlock x, float* out, int64_t out_stride) const {
+  int64_t size = kernels.split_size(columns(), packing_.group_size);
+  thread_local AlignedFloats memory;
+  auto split = memory.get(most_split_rows * size);
+  for (int64_t j = 0; j < x.count; j++) {
+    if (!kernels.split(static_cast<const float*>(x.data) + j * x.stride, columns(), packing_.group_size, split + j * size)) {
+      return false;
+    }
+  }
+  in_parts(count, widened_rows, [&](Range part) {
+    fetch_groups(first + part.end, widened_rows);
+    auto packed = groups_at(first + part.begin, 0, part.size() * groups_);
+    packed.groups = groups_;
+    kernels.dots({split, size, x.count}, packed, part.size(), out + part.begin, out_stride);
+  });
+  return true;
 }
 
 void PackedMatrices::fetch_groups(int64_t first, int64_t count) const {

@@ -34,6 +34,15 @@ struct Packing {
   }
 };
 
+// Whether rows that multiply affine codes may be rounded to whole numbers of 8 bits: MLXFFI_INT8_ACTIVATIONS=1 asks for it.
+// Throws std::invalid_argument where that is anything but 0 or 1.
+bool rounds_rows();
+
+// What float32 rows that multiply packed matrices are in truth, and what may become of them.
+struct RowKind {
+  bool of_bfloat16, rounded;
+};
+
 // Packed matrices (..., rows, columns), of any strides.
 class PackedMatrices {
  public:
@@ -54,9 +63,8 @@ class PackedMatrices {
   }
   // Some rows of one matrix, of these some columns (whole groups), side by side in float32.
   void unpack(int64_t matrix, Range rows, Range columns, float* out) const;
-  // The dot products of rows x (float32, or bfloat16 in truth) with some rows of one matrix, which is unpacked into registers
-  // alone: for a few x.
-  void dots(int64_t matrix, Range rows, RowBlock x, bool of_bfloat16, float* out, int64_t out_stride) const;
+  // The dot products of rows x (of float32) with some rows of one matrix, which is unpacked into registers alone: for a few x.
+  void dots(int64_t matrix, Range rows, RowBlock x, RowKind kind, float* out, int64_t out_stride) const;
 
  private:
   // Groups that lie side by side from one of a row on, with their scales and biases in this thread's scratch.
@@ -64,9 +72,10 @@ class PackedMatrices {
   // Whether the numbers are multiplied as they are by rows of bfloat16.
   bool by_pairs() const;
   void dots_of_pairs(int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
-  // Whether rows are multiplied by the words that hold codes: the kernels, NULL where they are not.
-  const WordKernels* words() const;
-  void dots_of_words(const WordKernels& kernels, int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
+  // The kernels of one kind, NULL where they do not take this matrix.
+  const SplitKernels* fitting(const ByWidth& kernels) const;
+  // Returns whether all rows could be split, else nothing was multiplied.
+  bool dots_of_split(const SplitKernels& kernels, int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
   // Asks for the scales and biases of rows that come next.
   void fetch_groups(int64_t row, int64_t count) const;
   void dots_of_floats(int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;

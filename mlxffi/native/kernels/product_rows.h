@@ -1,6 +1,7 @@
 // The arithmetic of products with few rows and of packed weights, in the manner of rows.h.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 namespace mlxffi {
@@ -64,24 +65,26 @@ struct PairKernels {
   NibbleDots nibble_dots;
 };
 
-// Makes of numbers, a multiple of `block`, what WordDots takes: `split` for each block. Returns whether it may.
-using SplitWords = bool (*)(const float* x, int64_t size, float* to);
-// As PackedDots, of up to `most_word_rows` rows of such numbers and affine codes.
-using WordDots = PackedDots;
-inline constexpr int64_t most_word_rows = 4;
-
-// NULL where codes are looked up faster.
-struct WordKernels {
-  int64_t block, split_block;
-  SplitWords split;
-  WordDots dots;
+// How affine codes are multiplied where they lie, by rows of a multiple of `block` numbers of which something else is made
+// first. NULL where an instruction set has no way that is faster.
+struct SplitKernels {
+  int64_t block;
+  // How many floats are made of a row.
+  int64_t (*split_size)(int64_t size, int64_t group_size);
+  // Makes them. Returns whether the row may be multiplied so.
+  bool (*split)(const float* x, int64_t size, int64_t group_size, float* to);
+  // Of up to `most_split_rows` such rows.
+  PackedDots dots;
 };
+inline constexpr int64_t most_split_rows = 4;
+// For codes of 1 to 8 bits.
+using ByWidth = std::array<SplitKernels, 8>;
 
 struct ProductKernels {
   Unpack unpack[codes_count];
   PackedDots packed_dots[codes_count];
-  // For codes of 4 bits and of 8.
-  WordKernels words[2];
+  // By numbers as they are, and by what is left of them in 8 bits.
+  ByWidth words, int8;
   Dots dots[3];
   Combine combine[3];
   PairKernels pairs;

@@ -64,15 +64,20 @@ class Met {
 // no other thread may be about to do.
 class Walk {
  public:
-  using Places = std::vector<const mx::array*>;
+  // What has been scheduled, and how many of its references are those of the node that needs it and of that one's siblings.
+  struct Scheduled {
+    const mx::array* array;
+    size_t own;
+  };
 
   explicit Walk(const Arrays& outputs) : memory_(std::exchange(kept, nullptr)) {
     if (!memory_) {
       memory_ = std::make_unique<Memory>();
     }
-    meet(outputs);
+    meet(outputs, 1);
     for (size_t i = 0; i < nodes().size(); i++) {
-      meet(nodes()[i]->inputs());
+      auto& node = *nodes()[i];
+      meet(node.inputs(), 1 + node.siblings().size());
     }
   }
   ~Walk() {
@@ -85,11 +90,11 @@ class Walk {
   Walk& operator=(const Walk&) = delete;
 
   // The nodes, each once.
-  const Places& nodes() const {
+  const std::vector<const mx::array*>& nodes() const {
     return memory_->nodes;
   }
   // The outputs and inputs that have been scheduled, once for each place where they are met.
-  const Places& scheduled() const {
+  const std::vector<Scheduled>& scheduled() const {
     return memory_->scheduled;
   }
 
@@ -104,21 +109,22 @@ class Walk {
       return std::max({nodes.capacity(), scheduled.capacity(), met.capacity()});
     }
 
-    Places nodes, scheduled;
+    std::vector<const mx::array*> nodes;
+    std::vector<Scheduled> scheduled;
     Met met;
   };
 
-  // Of one of its tables: 256 KB of all.
+  // Of one of its tables: some 300 KB of all.
   static constexpr size_t most_kept = 1 << 13;
   // That of the last walk: where so much is given back, malloc looks for neighbours of all that is free, which takes longer
   // than the walk. A walk within a walk, as of what a destructor evaluates, makes its own. The process's, under Scheduling; a
   // forked child of one that had streams walks nowhere (process.h). Never destroyed: threads may evaluate while the process ends.
   static inline Memory* kept = nullptr;
 
-  void meet(const Arrays& arrays) {
+  void meet(const Arrays& arrays, size_t own) {
     for (auto& array : arrays) {
       if (array.status() == mx::array::Status::evaluated) {
-        memory_->scheduled.push_back(&array);
+        memory_->scheduled.push_back({&array, own});
       } else if (array.status() == mx::array::Status::unscheduled && array.has_primitive() && is_new(array)) {
         memory_->nodes.push_back(&array);
       }

@@ -29,6 +29,9 @@ const RowKernels& avx512bf16_kernels() {
     auto result = avx512_kernels;
     result.name = "avx512bf16";
     result.products.pairs = {pack_rows, pack_columns, multiply_pairs, split_pairs, nibble_dots};
+    if (__builtin_cpu_supports("avx512vnni")) {
+      result.products.int8 = vnni_kernels;
+    }
     return result;
   }();
   return kernels;

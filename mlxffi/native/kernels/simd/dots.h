@@ -7,19 +7,24 @@
 namespace mlxffi {
 namespace {
 
-// The sum of a vector's lanes, halves of it first.
-template <int bytes>
-MLXFFI_INLINE float total(typename VectorOf<float, bytes>::Type values) {
+// The lanes of a vector, folded by what takes two of them: halves of it first.
+template <int bytes, class Fold>
+MLXFFI_INLINE float folded(typename VectorOf<float, bytes>::Type values, Fold fold) {
   if constexpr (bytes == 8) {
-    return values[0] + values[1];
+    return fold(values[0], values[1]);
   } else {
     using Part = typename VectorOf<float, bytes / 2>::Type;
     struct Parts {
       Part low, high;
     };
     auto parts = bits_as<Parts>(values);
-    return total<bytes / 2>(parts.low + parts.high);
+    return folded<bytes / 2>(fold(parts.low, parts.high), fold);
   }
+}
+
+template <int bytes>
+MLXFFI_INLINE float total(typename VectorOf<float, bytes>::Type values) {
+  return folded<bytes>(values, [](auto a, auto b) MLXFFI_INLINED { return a + b; });
 }
 
 // A vector of a row's elements, or its last `count` ones with 0 behind them.

@@ -19,6 +19,14 @@
 #include "sorting.h"
 #include "sums.h"
 
+// SSE2 has no products of bytes.
+#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 16
+#define MLXFFI_INT8_KERNELS {}
+#else
+#include "int8_dots.h"
+#define MLXFFI_INT8_KERNELS int8_kernels
+#endif
+
 #define MLXFFI_FOR_ELEMENTS(kernel) \
   { kernel<Float32>, kernel<Float16>, kernel<BFloat16>, kernel<Float64> }
 #define MLXFFI_LAYER_KERNELS                                                                                        \
@@ -35,7 +43,7 @@
   }
 #define MLXFFI_PRODUCT_KERNELS                                                                                          \
   {                                                                                                                     \
-    MLXFFI_FOR_CODES(unpack), MLXFFI_FOR_CODES(packed_dots), {of_words<4>, of_words<8>},                                \
+    MLXFFI_FOR_CODES(unpack), MLXFFI_FOR_CODES(packed_dots), word_kernels, MLXFFI_INT8_KERNELS,                            \
         {dots<Float32>, dots<Float16>, dots<BFloat16>}, {combine<Float32>, combine<Float16>, combine<BFloat16>}, {}     \
   }
 #define MLXFFI_ROW_KERNELS(name)                                                                                   \

@@ -206,6 +206,26 @@ MLXFFI_INLINE Number number_of(const PackedGroups& packed, int64_t group) {
   return Number(packed.scales[group], packed.biases ? packed.biases + group : &no_bias);
 }
 
+template <class Half, size_t... lanes>
+MLXFFI_INLINE auto joined(Half low, Half high, std::index_sequence<lanes...>) {
+  return __builtin_shufflevector(low, high, lanes...);
+}
+
+// What the lanes of a vector have of the groups that they belong to, the same number of lanes each.
+template <int parts, int bytes = MLXFFI_VECTOR_BYTES>
+MLXFFI_INLINE typename VectorOf<float, bytes>::Type of_groups(const float* values) {
+  using All = typename VectorOf<float, bytes>::Type;
+  if constexpr (parts == 1) {
+    return *values - All{};
+  } else if constexpr (4 * parts == bytes) {
+    return read_as<All>(values);
+  } else {
+    constexpr int half = parts / 2;
+    auto low = of_groups<half, bytes / 2>(values), high = of_groups<half, bytes / 2>(values + half);
+    return joined(low, high, std::make_index_sequence<bytes / 4>());
+  }
+}
+
 template <class Number>
 void unpack(PackedGroups packed, float* out) {
   const uint8_t *codes = packed.codes, *end = codes + packed.groups * packed.group_size * Number::width / 8;

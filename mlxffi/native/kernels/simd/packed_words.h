@@ -17,6 +17,10 @@ inline constexpr int64_t word_block = places<width> * lanes<float>;
 // What split_words makes of as many numbers: a vector for each place in a word, and the sums of the numbers of each word.
 template <int width>
 inline constexpr int64_t split_block = word_block<width> + lanes<float>;
+template <int width>
+int64_t split_size(int64_t size, int64_t) {
+  return size / word_block<width> * split_block<width>;
+}
 
 // The highest code of a word would be its sign.
 template <int width>
@@ -26,7 +30,7 @@ constexpr bool is_shifted(int place) {
 
 // Returns whether all numbers, and their products with codes, are well within the range of float32.
 template <int width>
-bool split_words(const float* x, int64_t size, float* to) {
+bool split_words(const float* x, int64_t size, int64_t, float* to) {
   Vector<float> sizes = {};
   for (int64_t i = 0; i < size; i += word_block<width>, x += word_block<width>, to += split_block<width>) {
     for (int lane = 0; lane < lanes<float>; lane++) {
@@ -60,26 +64,14 @@ MLXFFI_INLINE void add_words(const uint8_t* codes, const float* x, int64_t strid
   }
 }
 
-// What a vector's words have of their groups: one, or two of half as many codes.
-template <bool two>
-MLXFFI_INLINE Vector<float> of_groups(const float* values) {
-#if MLXFFI_VECTOR_BYTES == 32
-  if constexpr (two) {
-    using Half = VectorOf<float, 16>::Type;
-    return __builtin_shufflevector(values[0] - Half{}, values[1] - Half{}, 0, 1, 2, 3, 4, 5, 6, 7);
-  }
-#endif
-  return all(*values);
-}
-
-template <int width, bool two, int rows>
+template <int width, int parts, int rows>
 MLXFFI_INLINE void word_row(const float* x, int64_t stride, PackedGroups b, float* out, int64_t out_stride) {
   Vector<float> totals[rows] = {};
   int shift = __builtin_ctzll(b.group_size);  // groups are of 32, 64 or 128
   for (int64_t i = 0; i < b.groups << shift; i += word_block<width>, b.codes += MLXFFI_VECTOR_BYTES, x += split_block<width>) {
     Vector<float> sums[rows] = {};
     add_words<width, rows>(b.codes, x, stride, sums);
-    auto scales = of_groups<two>(b.scales + (i >> shift)), biases = of_groups<two>(b.biases + (i >> shift));
+    auto scales = of_groups<parts>(b.scales + (i >> shift)), biases = of_groups<parts>(b.biases + (i >> shift));
     MLXFFI_UNROLLED for (int j = 0; j < rows; j++) {
       totals[j] += sums[j] * scales + read_as<Vector<float>>(x + j * stride + word_block<width>) * biases;
     }
@@ -89,32 +81,34 @@ MLXFFI_INLINE void word_row(const float* x, int64_t stride, PackedGroups b, floa
   }
 }
 
-template <int width, bool two, int rows>
+template <int width, int parts, int rows>
 void word_rows(const float* x, int64_t stride, PackedGroups b, int64_t count, float* out, int64_t out_stride) {
   for (int64_t j = 0; j < count; j++) {
-    word_row<width, two, rows>(x, stride, b, out + j, out_stride);
+    word_row<width, parts, rows>(x, stride, b, out + j, out_stride);
     b.codes += b.groups * b.group_size * width / 8;
     b.scales += b.groups;
     b.biases += b.groups;
   }
 }
 
-template <int width, bool two>
+template <int width, int parts>
 void word_blocks(RowBlock x, PackedGroups b, int64_t count, float* out, int64_t out_stride) {
-  constexpr decltype(&word_rows<width, two, 1>) of_rows[] = {
-      word_rows<width, two, 1>, word_rows<width, two, 2>, word_rows<width, two, 3>, word_rows<width, two, 4>};
+  static_assert(most_split_rows == 4);
+  constexpr decltype(&word_rows<width, parts, 1>) of_rows[] = {
+      word_rows<width, parts, 1>, word_rows<width, parts, 2>, word_rows<width, parts, 3>, word_rows<width, parts, 4>};
   of_rows[x.count - 1](static_cast<const float*>(x.data), x.stride, b, count, out, out_stride);
 }
 
 template <int width>
 void word_dots(RowBlock x, PackedGroups b, int64_t count, float* out, int64_t out_stride) {
-  auto run = b.group_size < word_block<width> ? word_blocks<width, true> : word_blocks<width, false>;
+  auto run = b.group_size < word_block<width> ? word_blocks<width, 2> : word_blocks<width, 1>;
   run(x, b, count, out, out_stride);
 }
 
 template <int width>
-inline constexpr WordKernels of_words = has_lookup ? WordKernels{}
-                                                   : WordKernels{word_block<width>, split_block<width>, split_words<width>, word_dots<width>};
+inline constexpr SplitKernels of_words = has_lookup ? SplitKernels{}
+                                                    : SplitKernels{word_block<width>, split_size<width>, split_words<width>, word_dots<width>};
+inline constexpr ByWidth word_kernels{{{}, {}, {}, of_words<4>, {}, {}, {}, of_words<8>}};
 
 } // namespace
 } // namespace mlxffi
