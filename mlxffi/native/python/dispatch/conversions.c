@@ -405,8 +405,9 @@ bool convert_rest(Value *value, const char *function, const char *name, const Va
   if (!sizes && !PyErr_Occurred()) {
     sizes = tuple_of(rest);
   }
+  bool done = sizes && convert_object(value, 'n', function, name, sizes);
   value->made = sizes;
-  return sizes && convert_object(value, 'n', function, name, sizes);
+  return done;
 }
 
 /* --- calls --- */
