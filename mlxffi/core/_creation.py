@@ -103,10 +103,8 @@ def asarray(a: Any, dtype: Dtype | None = None, *, copy: bool | None = None) -> 
         raise TypeError("a: expected a number, a list or an array, got None")
     if copy is False:
         raise ArgumentError("Unable to avoid copy while creating an array as requested.")
-    if isinstance(a, array):
-        if copy:
-            return abi.copy(a) if dtype is None else abi.astype(abi.copy(a), dtype)
-        return a if dtype in (None, a.dtype) else array(a, dtype)
+    if copy and isinstance(a, array):
+        return abi.copy(a) if dtype is None else abi.astype(abi.copy(a), dtype)
     return array(a, dtype)
 
 

@@ -158,6 +158,15 @@ def test_views_of_numpy_share_memory():
     assert backwards.tolist() == [5, 3, 1]
 
 
+@pytest.mark.parametrize("convert", [mx.asarray, mx.from_dlpack, lambda a: mx.asarray(a, mx.int32)])
+def test_a_converted_array_is_another_object(convert):
+    a = mx.array([1, 2, 3])
+    b = convert(a)
+    b[0] = 9
+    b += 1
+    assert (a.tolist(), b.tolist()) == ([1, 2, 3], [10, 3, 4])
+
+
 def test_dlpack():
     a = mx.array([[1, 2], [3, 4]]).T
     assert np.from_dlpack(a).tolist() == [[1, 3], [2, 4]]

@@ -173,6 +173,14 @@ def test_one_position_counted_from_the_end():
             mx.take(mx.array(X), position)
 
 
+@pytest.mark.parametrize(("strides", "offset"), [((4, 1), 4), ((-4, 1), 3), ((2**40, 1), 0)])
+def test_a_strided_view_lies_inside_the_array(strides, offset):
+    with pytest.raises(ValueError, match="expected elements inside the 12"):
+        mx.as_strided(mx.array(Y), (3, 4), strides, offset)
+    backwards = mx.as_strided(mx.array(Y), (3, 4), (-4, -1), 11)
+    np.testing.assert_array_equal(backwards, Y[::-1, ::-1])
+
+
 def test_all_indices_are_checked_where_that_is_asked_for():
     code = (
         "import mlxffi.core as mx, test_bounds as cases\n"

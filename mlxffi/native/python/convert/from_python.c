@@ -252,11 +252,6 @@ static bool require_range(const Contents *contents, int dtype) {
   return false;
 }
 
-static int array_dtype(PyObject *object) {
-  mlx_array array = {array_of(object)};
-  return array.ctx ? (int)mlx_array_dtype(array) : -1;
-}
-
 static bool from_array(mlx_array *made, PyObject *object, int dtype) {
   mlx_array array = {array_of(object)};
   if (!array.ctx) {
@@ -417,15 +412,12 @@ static bool copy_array(mlx_array *made, PyObject *object, int dtype) {
   return made->ctx != NULL;
 }
 
-/* a, dtype, copy: an array itself where nothing is to be done with it */
+/* a, dtype, copy: another array also where nothing is to be done with one, which assignments to it must not change */
 static PyObject *asarray(Value *v) {
   mlx_array made = {0};
   PyObject *object = v[0].object, *copy = v[2].object;
   int dtype = v[1].given ? (int)v[1].integer : -1;
   bool array = is_array(object);
-  if (copy == Py_None && array && (dtype < 0 || dtype == array_dtype(object))) {
-    return Py_NewRef(object);
-  }
   if (copy == Py_True && array) {
     return copy_array(&made, object, dtype) ? one(made) : left_to_python;
   }

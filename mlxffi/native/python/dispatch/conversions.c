@@ -364,10 +364,6 @@ bool convert_other(Value *value, char letter, const char *function, const char *
 
 /* --- ints one by one --- */
 
-static bool is_size(PyObject *object) {
-  return PyIndex_Check(object) && !PyBool_Check(object) && !PyObject_TypeCheck(object, (PyTypeObject *)owner_class);
-}
-
 static PyObject *tuple_of(const Value *rest) {
   PyObject *tuple = PyTuple_New(rest->count);
   for (int i = 0; tuple && i < rest->count; i++) {
@@ -397,17 +393,14 @@ bool convert_rest(Value *value, const char *function, const char *name, const Va
   if (value->count >= 0) {
     return true;
   }
-  bool sequence = PyList_Check(rest->items[0]) || PyTuple_Check(rest->items[0]), fit = true;
-  PyObject *sizes = sequence ? PySequence_Tuple(rest->items[0]) : tuple_of(rest);
-  for (Py_ssize_t i = 0; sizes && fit && i < PyTuple_Size(sizes); i++) {
-    fit = is_size(PyTuple_GetItem(sizes, i));
+  /* As mlx.core, which looks at nothing after a sequence. */
+  PyObject *sizes = sequence_list(rest->items[0]);
+  if (!sizes && !PyErr_Occurred()) {
+    sizes = tuple_of(rest);
   }
-  if (!fit) {
-    refused(MLXFFI_ERROR_OTHER, "%s: expected ints or one sequence of ints, got %R", name, sizes);
-  }
-  fit = fit && sizes && convert_object(value, 'n', function, name, sizes);
+  bool done = sizes && convert_object(value, 'n', function, name, sizes);
   value->made = sizes;
-  return fit;
+  return done;
 }
 
 /* --- calls --- */
