@@ -9,9 +9,9 @@
 
 namespace mlxffi {
 
-// Compares no names of a kind that was asked for before: that takes longer than all else that is done for a node. The same name
-// at another place is asked for again; a name that MLX makes up, whose place another may take, must be of a type of which
-// the same is known whatever the name. Of one thread at a time.
+// Asks once for each kind, for to compare names takes longer than all else that is done for a node. A name is known by its
+// place: of types whose names are made up, as those of fused operations, and whose places others may take, the same must be
+// known whatever the name. Of one thread at a time.
 template <class Known>
 class ByName {
  public:
@@ -34,7 +34,8 @@ class ByName {
   };
 
   static size_t place(const Kind& kind) {
-    return (reinterpret_cast<std::uintptr_t>(kind.type) / alignof(std::type_info) + reinterpret_cast<std::uintptr_t>(kind.name)) % count;
+    auto type = reinterpret_cast<std::uintptr_t>(kind.type) / alignof(std::type_info);
+    return (type + reinterpret_cast<std::uintptr_t>(kind.name)) % count;
   }
 
   static constexpr size_t count = 512;
