@@ -56,6 +56,19 @@ def test_threads_share_a_compiled_function():
     assert together(work) == []
 
 
+def test_threads_evaluate_graphs_of_many_nodes():
+    """Each its own, of nodes with one user and with two, and of as many as no table is kept for."""
+
+    def work(number):
+        for count in (30, 300, 5_000, 30):
+            terms = [m.square(Array(float(number + place))) for place in range(count)]
+            total = m.sum(m.stack([*terms, *terms]))
+            expected = 2 * np.sum(np.square(number + np.arange(count, dtype=np.float64)))
+            assert np.isclose(total.item(), expected, rtol=1e-5)
+
+    assert together(work) == []
+
+
 def test_threads_share_arrays_that_are_computed():
     weight = Array([1.0, 2.0]).eval()
     scaled = m.vmap(lambda x: [x[0] * weight])

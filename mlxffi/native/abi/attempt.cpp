@@ -8,7 +8,8 @@
 #include <stdexcept>
 #include <string_view>
 #include <type_traits>
-#include <typeinfo>
+
+#include "by_name.h"
 
 namespace mlxc {
 
@@ -37,21 +38,15 @@ template struct Opened<Node, &mx::array::array_desc_>;
 // MLX puts the kind of a reduction before its name.
 constexpr std::array<std::string_view, 6> outside = {"AllGather", "AllReduce", "Load", "Recv", "ReduceScatter", "Send"};
 
-bool is_outside(std::string_view name) {
+bool is_outside(const mx::Primitive& primitive) {
+  std::string_view name = primitive.name();
   return std::any_of(outside.begin(), outside.end(), [&](auto& one) { return name.ends_with(one); });
 }
 
-// Types that do not are remembered: to compare names takes longer than all else that is done for a node. Under Scheduling.
+// Under Scheduling.
 bool depends_on_outside(const mx::Primitive& primitive) {
-  static std::array<const std::type_info*, 128> others;
-  auto type = &typeid(primitive);
-  auto& place = others[reinterpret_cast<std::uintptr_t>(type) / alignof(std::type_info) % others.size()];
-  if (place == type) {
-    return false;
-  }
-  bool found = is_outside(primitive.name());
-  place = found ? place : type;
-  return found;
+  static mlxffi::ByName<bool> known;
+  return known.of(primitive, is_outside);
 }
 
 [[noreturn]] void refuse(const mx::array& node) {

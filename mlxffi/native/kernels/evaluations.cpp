@@ -4,8 +4,10 @@
 #include <array>
 #include <map>
 #include <typeinfo>
+#include <unordered_map>
 
 #include "arange.h"
+#include "by_name.h"
 #include "copies.h"
 #include "elementwise_blocks.h"
 #include "extremes.h"
@@ -54,7 +56,7 @@ std::shared_ptr<const Blocks> blocks_of(const mx::array& node) {
 // By name and types, which are few.
 Evaluation elementwise(const mx::array& node) {
   constexpr size_t most_inputs = 3;
-  if (node.inputs().size() > most_inputs || !Blocks::has(first_operation(node.primitive()))) {
+  if (node.inputs().size() > most_inputs) {
     return nullptr;
   }
   std::array<mx::Dtype::Val, most_inputs + 1> types{node.dtype().val()};
@@ -74,11 +76,7 @@ Evaluation elementwise(const mx::array& node) {
 }
 
 Evaluation reduction(const mx::array& node) {
-  auto& primitive = node.primitive();
-  if (typeid(primitive) != typeid(mx::Reduce)) {
-    return nullptr;
-  }
-  auto& reduce = static_cast<const mx::Reduce&>(primitive);
+  auto& reduce = static_cast<const mx::Reduce&>(node.primitive());
   auto found = Fold::of(reduce, node.inputs()[0].dtype(), node.dtype());
   if (!found) {
     return nullptr;
@@ -89,11 +87,7 @@ Evaluation reduction(const mx::array& node) {
 }
 
 Evaluation place(const mx::array& node) {
-  auto& primitive = node.primitive();
-  if (typeid(primitive) != typeid(mx::ArgReduce)) {
-    return nullptr;
-  }
-  auto [kind, axis] = static_cast<const mx::ArgReduce&>(primitive).state();
+  auto [kind, axis] = static_cast<const mx::ArgReduce&>(node.primitive()).state();
   return [largest = kind == mx::ArgReduce::ArgMax, axis = axis](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     return place_extremes(largest, axis, inputs[0], outputs[0], s);
   };
@@ -156,25 +150,22 @@ Evaluation lookup(const mx::array& node) {
   };
 }
 
-// Slices, or numbers along an axis, that are written.
+Evaluation writing_along(const mx::array& node) {
+  auto [kind, axis] = static_cast<const mx::ScatterAxis&>(node.primitive()).state();
+  return [adds = kind == mx::ScatterAxis::Sum, axis = axis](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return scatter_along(adds, axis, inputs, outputs[0], s);
+  };
+}
+
+// Slices that are written.
 Evaluation writing(const mx::array& node) {
-  std::string_view name = node.primitive().name();
-  if (name.starts_with("ScatterAxis")) {
-    auto [kind, axis] = static_cast<const mx::ScatterAxis&>(node.primitive()).state();
-    return [adds = kind == mx::ScatterAxis::Sum, axis = axis](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-      return scatter_along(adds, axis, inputs, outputs[0], s);
-    };
-  }
-  if (!name.starts_with("Scatter")) {
-    return nullptr;
-  }
   return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     return scatter(static_cast<const mx::Scatter&>(*primitive), inputs, outputs[0], s);
   };
 }
 
 Evaluation chosen_products(const mx::array& node) {
-  if (node.primitive().name() != std::string_view("GatherMM") || !is_half(node.dtype()) || !has_products()) {
+  if (!is_half(node.dtype()) || !has_products()) {
     return nullptr;
   }
   return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
@@ -183,16 +174,14 @@ Evaluation chosen_products(const mx::array& node) {
   };
 }
 
-Evaluation product(const mx::array& node) {
-  if (auto sum = as<mx::AddMM>(node.primitive(), "AddMM")) {
-    auto [alpha, beta] = sum->state();
-    return [alpha = alpha, beta = beta](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-      return small_product(inputs[0], inputs[1], {&inputs[2], beta, alpha}, outputs[0], s);
-    };
-  }
-  if (node.primitive().name() != std::string_view("Matmul")) {
-    return nullptr;
-  }
+Evaluation added_product(const mx::array& node) {
+  auto [alpha, beta] = static_cast<const mx::AddMM&>(node.primitive()).state();
+  return [alpha = alpha, beta = beta](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return small_product(inputs[0], inputs[1], {&inputs[2], beta, alpha}, outputs[0], s);
+  };
+}
+
+Evaluation product(const mx::array&) {
   return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     auto &a = inputs[0], &b = inputs[1];
     return row_dots(a, b, outputs[0], s) || small_product(a, b, {}, outputs[0], s);
@@ -200,9 +189,6 @@ Evaluation product(const mx::array& node) {
 }
 
 Evaluation filtering(const mx::array& node) {
-  if (!as<mx::Convolution>(node.primitive(), "Convolution")) {
-    return nullptr;
-  }
   return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     return filter(static_cast<const mx::Convolution&>(*primitive), inputs[0], inputs[1], outputs[0], s);
   };
@@ -218,7 +204,8 @@ struct Opened {
 bool may_be_columns(const mx::Contiguous& contiguous);
 template struct Opened<&mx::Contiguous::allow_col_major_>;
 
-Evaluation made_contiguous(const mx::Contiguous& contiguous) {
+Evaluation made_contiguous(const mx::array& node) {
+  auto& contiguous = static_cast<const mx::Contiguous&>(node.primitive());
   return [columns = may_be_columns(contiguous)](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     make_contiguous(inputs[0], columns, outputs[0], s);
     return true;
@@ -228,51 +215,39 @@ Evaluation made_contiguous(const mx::Contiguous& contiguous) {
 // Only of many numbers: looking whether something is to be copied would take longer than to copy a few.
 Evaluation reshaping(const mx::array& node) {
   constexpr size_t many = 4096;
-  if (node.size() < many || !is_reshape(node.primitive())) {
+  if (node.size() < many) {
     return nullptr;
   }
   return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) { return copy_reshaped(inputs[0], outputs[0], s); };
 }
 
-Evaluation copying(const mx::array& node) {
-  if (auto contiguous = as<mx::Contiguous>(node.primitive(), "Contiguous")) {
-    return made_contiguous(*contiguous);
-  }
-  auto whole = node.primitive_ptr();
-  if (as<mx::Pad>(*whole, "Pad")) {
-    return [whole](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-      pad(static_cast<const mx::Pad&>(*whole), inputs, outputs[0], s);
-      return true;
-    };
-  }
-  if (as<mx::SliceUpdate>(*whole, "SliceUpdate")) {
-    return [whole](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-      return put_slice(static_cast<const mx::SliceUpdate&>(*whole), inputs, outputs[0], s);
-    };
-  }
-  return reshaping(node);
+Evaluation padding(const mx::array& node) {
+  return [whole = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    pad(static_cast<const mx::Pad&>(*whole), inputs, outputs[0], s);
+    return true;
+  };
 }
 
-Evaluation drawing(const mx::array& node) {
-  if (node.primitive().name() != std::string_view("RandomBits")) {
-    return nullptr;
-  }
+Evaluation putting(const mx::array& node) {
+  return [whole = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return put_slice(static_cast<const mx::SliceUpdate&>(*whole), inputs, outputs[0], s);
+  };
+}
+
+Evaluation drawing(const mx::array&) {
   return [](const Arrays& inputs, Arrays& outputs, mx::Stream s) { return random_bits(inputs[0], outputs[0], s); };
 }
 
 Evaluation joining(const mx::array& node) {
-  auto join = as<mx::Concatenate>(node.primitive(), "Concatenate");
-  if (!join) {
-    return nullptr;
-  }
-  return [axis = join->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+  auto& join = static_cast<const mx::Concatenate&>(node.primitive());
+  return [axis = join.state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     concatenate(axis, inputs, outputs[0], s);
     return true;
   };
 }
 
 Evaluation counting(const mx::array& node) {
-  if (!as<mx::Arange>(node.primitive(), "Arange")) {
+  if (node.dtype() == mx::complex64) {
     return nullptr;
   }
   return [primitive = node.primitive_ptr()](const Arrays&, Arrays& outputs, mx::Stream s) {
@@ -282,13 +257,55 @@ Evaluation counting(const mx::array& node) {
 }
 
 Evaluation running(const mx::array& node) {
-  // Scans are named after what they accumulate.
-  if (!std::string_view(node.primitive().name()).starts_with("Cum")) {
-    return nullptr;
-  }
   return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     return scan(static_cast<const mx::Scan&>(*primitive), inputs[0], outputs[0], s);
   };
+}
+
+using Finder = Evaluation (*)(const mx::array&);
+
+// What finds the evaluations of a kind of primitive.
+Finder finder_of(const mx::Primitive& primitive) {
+  static const std::unordered_map<std::string_view, Finder> finders{
+      {"AddMM", added_product},
+      {"Arange", counting},
+      {"ArgPartition", sorting},
+      {"ArgReduce", place},
+      {"ArgSort", sorting},
+      {"Concatenate", joining},
+      {"Contiguous", made_contiguous},
+      {"Convolution", filtering},
+      {"Flatten", reshaping},
+      {"Gather", lookup},
+      {"GatherAxis", lookup},
+      {"GatherMM", chosen_products},
+      {"Matmul", product},
+      {"Pad", padding},
+      {"Partition", sorting},
+      {"RandomBits", drawing},
+      {"Reshape", reshaping},
+      {"ScatterAxis", writing_along},
+      {"ScatterAxis Sum", writing_along},
+      {"SliceUpdate", putting},
+      {"Sort", sorting},
+      {"Unflatten", reshaping},
+  };
+  if (typeid(primitive) == typeid(mx::Reduce)) {
+    return reduction;
+  }
+  std::string_view name = primitive.name();
+  auto found = finders.find(name);
+  if (found != finders.end()) {
+    return found->second;
+  }
+  // Scans are named after what they accumulate, and Scatter is by what it does with numbers.
+  if (name.starts_with("Cum")) {
+    return running;
+  }
+  if (name.starts_with("Scatter")) {
+    return writing;
+  }
+  return Blocks::has(first_operation(primitive)) ? elementwise : nullptr;
 }
 
 } // namespace
@@ -313,12 +330,9 @@ Evaluation evaluation_of(const mx::array& node) {
   if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
     return nullptr;
   }
-  for (auto* find : {reduction, place, sorting, lookup, writing, running, counting, joining, drawing, copying, chosen_products, product, filtering}) {
-    if (auto found = find(node)) {
-      return found;
-    }
-  }
-  return elementwise(node);
+  static ByName<Finder> finders;
+  auto find = finders.of(node.primitive(), finder_of);
+  return find ? find(node) : nullptr;
 }
 
 } // namespace mlxffi

@@ -17,6 +17,7 @@ Evaluation by_blocks(std::shared_ptr<const Blocks> blocks);
 bool divides_integers(const mx::array& node);
 
 // The evaluation of a node; none where there are no kernels for it. Of numbers however few, lest results differ between sizes.
+// Of one thread at a time.
 Evaluation evaluation_of(const mx::array& node);
 
 } // namespace mlxffi
