@@ -58,9 +58,10 @@ void PackedProduct::tile(const Segment& part, Range columns) const {
 }
 
 void PackedProduct::by_dots(const Segment& part, Range columns, float* sums) const {
-  if (part.rows.size() <= fewest_rows) {
+  RowKind kind{dtype == mx::bfloat16, rounded};
+  if (part.rows.size() <= fewest_rows || w.rounds(kind)) {
     RowBlock rows{x + part.rows.begin * inner(), inner(), part.rows.size()};
-    return w.dots(part.matrix, columns, rows, {dtype == mx::bfloat16, rounded}, sums, columns.size());
+    return w.dots(part.matrix, columns, rows, kind, sums, columns.size());
   }
   auto dots = row_kernels().products.dots[static_cast<int>(Element::float32)];
   int64_t size = inner();

@@ -149,13 +149,17 @@ bool PackedMatrices::by_pairs() const {
   return fits && row_kernels().products.pairs.nibble_dots;
 }
 
+bool PackedMatrices::rounds(RowKind kind) const {
+  return kind.rounded && fitting(row_kernels().products.int8);
+}
+
 void PackedMatrices::dots(int64_t matrix, Range rows, RowBlock x, RowKind kind, float* out, int64_t out_stride) const {
   int64_t first = matrix * rows_ + rows.begin;
-  auto rounding = kind.rounded ? fitting(row_kernels().products.int8) : nullptr;
+  bool rounding = rounds(kind);
   if (!rounding && kind.of_bfloat16 && by_pairs()) {
     return dots_of_pairs(first, rows.size(), x, out, out_stride);
   }
-  auto splitting = rounding ? rounding : fitting(row_kernels().products.words);
+  auto splitting = fitting(rounding ? row_kernels().products.int8 : row_kernels().products.words);
   if (!splitting) {
     return dots_of_floats(first, rows.size(), x, out, out_stride);
   }

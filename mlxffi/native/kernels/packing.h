@@ -63,6 +63,8 @@ class PackedMatrices {
   }
   // Some rows of one matrix, of these some columns (whole groups), side by side in float32.
   void unpack(int64_t matrix, Range rows, Range columns, float* out) const;
+  // Whether such rows are rounded, and multiplied faster than numbers that are unpacked first.
+  bool rounds(RowKind kind) const;
   // The dot products of rows x (of float32) with some rows of one matrix, which is unpacked into registers alone: for a few x.
   void dots(int64_t matrix, Range rows, RowBlock x, RowKind kind, float* out, int64_t out_stride) const;
 

@@ -13,7 +13,7 @@ from benchmarks._products.common import operands, serve
 
 def prepare(kind: str, rows: int, terms: int, columns: int) -> Callable[[], object] | None:
     """The product of a case; where rows are to be rounded, of a few with codes alone."""
-    if "MLXFFI_INT8_ACTIVATIONS" in os.environ and not (kind.endswith("bits") and rows <= 4):
+    if "MLXFFI_INT8_ACTIVATIONS" in os.environ and not (kind.endswith("bits") and rows <= 96):
         return None
     x, weight = (mx.array(values) for values in operands(rows, terms, columns))
     if hasattr(mx, kind):
