@@ -61,3 +61,16 @@ def test_steps_of_floats_are_rounded_once(dtype):
         # A processor may round a product and a sum in double at once.
         error = 1e-12 if dtype == "float64" else 0
         np.testing.assert_allclose(found, expected.astype(dtype), rtol=0, atol=error)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((3,), 0), ((500, 3), -1), ((3, 70), 0), ((4, 3, 5), 1)])
+def test_cross_products(shape, axis):
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
+    a, b = mx.array(x), mx.array(y)
+    wide = x.astype(np.float64), y.astype(np.float64)
+    expected = np.cross(*wide, axis=axis)
+    np.testing.assert_allclose(np.array(mx.linalg.cross(a, b, axis=axis)), expected, rtol=0, atol=1e-6)
+    found = mx.grad(lambda a: (mx.linalg.cross(a, b, axis=axis)).sum())(a)
+    ones = np.ones_like(wide[0])
+    np.testing.assert_allclose(np.array(found), np.cross(wide[1], ones, axis=axis), rtol=0, atol=1e-6)

@@ -6,6 +6,7 @@
 #include "composing.h"
 #include "derivatives/rules.h"
 #include "derivatives/transforms.h"
+#include "fused.h"
 #include "numbers.h"
 
 namespace mlxc::linear {
@@ -114,6 +115,29 @@ mx::array pinv(const mx::array& a, mx::StreamOrDevice s) {
     return {mx::subtract(mx::add(rows, columns, s), inside, s)};
   };
   return with_tangents(fun, forward, over_batches([s](const Arrays& in) -> Arrays { return {linear::pinv(in[0], s)}; }, s), {a})[0];
+}
+
+mx::array cross(const mx::array& a, const mx::array& b, int axis, mx::StreamOrDevice s) {
+  auto stream = mx::to_stream(s);
+  int ndim = static_cast<int>(a.ndim()), place = axis < 0 ? axis + ndim : axis;
+  bool there = place >= 0 && place < ndim && a.shape(place) == 3;
+  if (!there || a.shape() != b.shape() || a.dtype() != b.dtype() || !mlxffi::has_kernels(stream)) {
+    return mx::linalg::cross(a, b, axis, stream);
+  }
+  auto components = [&](const mx::array& vectors) {
+    auto parts = mx::split(vectors, 3, place, stream);
+    for (auto& part : parts) {
+      part = mx::contiguous(part, false, stream);
+    }
+    return parts;
+  };
+  auto of_a = components(a), of_b = components(b);
+  Arrays results;
+  for (int i = 0; i < 3; i++) {
+    int next = (i + 1) % 3, last = (i + 2) % 3;
+    results.push_back(mx::subtract(mx::multiply(of_a[next], of_b[last], stream), mx::multiply(of_a[last], of_b[next], stream), stream));
+  }
+  return mx::concatenate(results, place, stream);
 }
 
 mx::array det(const mx::array& a, mx::StreamOrDevice s) {

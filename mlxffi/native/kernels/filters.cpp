@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "at_once.h"
 #include "recycled.h"
 #include "row_access.h"
 #include "rows.h"
@@ -13,6 +14,8 @@ namespace {
 
 // Results that are made at a time, in the cache.
 constexpr int64_t block = 2048;
+// Multiplications during which other threads may wait to schedule.
+constexpr int64_t most_at_once = int64_t(1) << 24;
 
 struct Filter {
   const float *signals, *weights;
@@ -53,6 +56,9 @@ bool filter(const mx::Convolution& convolution, const mx::array& signals, const 
   auto are_one = [](const std::vector<int>& values) { return std::all_of(values.begin(), values.end(), [](int value) { return value == 1; }); };
   bool single = signals.ndim() == 3 && signals.shape(-1) == 1 && weights.shape(0) == 1 && out.dtype() == mx::float32;
   if (!single || !are_one(steps) || !are_one(dilations) || !are_one(spread) || !signals.flags().row_contiguous) {
+    return false;
+  }
+  if (at_once() && static_cast<int64_t>(out.size()) > most_at_once / weights.shape(1)) {
     return false;
   }
   allocate(out);

@@ -13,7 +13,7 @@ extern "C" int mlx_linalg_cholesky_inv(mlx_array *res, const mlx_array a, bool u
 }
 
 extern "C" int mlx_linalg_cross(mlx_array *res, const mlx_array a, const mlx_array b, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::linalg::cross(get(a, "a"), get(b, "b"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, linear::cross(get(a, "a"), get(b, "b"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_eig(mlx_array *res_0, mlx_array *res_1, const mlx_array a, const mlx_stream s) {
