@@ -130,14 +130,19 @@ def hidden(
     return _norm(config, model["norm"], x)
 
 
-# How many blocks a GPU's host may be ahead: with one, it can be late; each takes memory of its own.
+# How many places a GPU's host may be ahead: with one, it can be late where a block has little to do; what lies between
+# two places takes memory of its own.
 AHEAD = 2
+AHEAD_OF_MANY = 1
 
 
 def _paced(x: mx.array, node: Tree) -> tuple[mx.array, Tree]:
-    """The same input and parameters of a block, which a GPU's host does not come to long before the GPU does."""
+    """The same input and parameters of a block, or of a part of it, which a GPU's host does not come to long before the
+    GPU does.
+    """
     arrays, put_back = taken_apart((x, node))
-    found: tuple[mx.array, Tree] = put_back(paced(arrays, AHEAD))
+    ahead = AHEAD if x.shape[0] * x.shape[1] < MANY else AHEAD_OF_MANY
+    found: tuple[mx.array, Tree] = put_back(paced(arrays, ahead))
     return found
 
 
@@ -340,6 +345,7 @@ def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
 def _mlp(config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, training: bool) -> mx.array:
     """[B, T, C] to [B, T, C], of a norm: Shazeer 2020, GLU variants improve transformer."""
     if x.shape[0] * x.shape[1] >= MANY:
+        x, node = _paced(x, node) if training and not on_cpu() else (x, node)
         return _lean(_whole_mlp, {"mlp": node, "norm": norm}, config, x, training=training)
     unit, halves = _halves(config, node, norm, x, training)
     return _lean(_gated, node["down_proj"], unit, halves, training=training)
