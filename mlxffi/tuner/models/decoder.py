@@ -310,9 +310,7 @@ def _joined_heads(
     nodes = {name: node[name] for name in ("qkv_proj", "q_norm", "k_norm") if name in node}
     if x.shape[0] * x.shape[1] < MANY:
         return _turned_heads({**nodes, "norm": norm}, config, x, turns.tables(), training)
-    q, k, v = _lean(_turned_heads, {**nodes, "norm": norm}, config, x, turns.tables(), training=training)
-    # A part of what is made again would keep all of it.
-    return [q, k, mx.contiguous(v)]
+    return _lean(_turned_heads, {**nodes, "norm": norm}, config, x, turns.tables(), training=training)
 
 
 def _turned_heads(

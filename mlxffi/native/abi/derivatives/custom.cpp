@@ -1,11 +1,13 @@
 // Functions with rules of their own for their derivatives, which hold under every other transform.
 #include <mlx/primitives.h>
 
+#include <cstring>
 #include <numeric>
 
 #include "composing.h"
 #include "derivatives/captured.h"
 #include "derivatives/draws.h"
+#include "derivatives/rerun.h"
 #include "derivatives/rules.h"
 #include "derivatives/tracing.h"
 #include "derivatives/transforms.h"
@@ -19,7 +21,11 @@ struct Rules {
   std::optional<CustomVjp> reverse;
   std::optional<CustomJvp> forward;
   std::optional<CustomVmap> map;
+  // Whether the function is run again for its gradient.
+  bool again = false;
 };
+
+constexpr const char* checkpointed = "Checkpoint";
 
 Arrays part(const Arrays& arrays, size_t begin, size_t end) {
   return {arrays.begin() + begin, arrays.begin() + end};
@@ -41,8 +47,9 @@ class WithRules : public mx::Primitive {
   static Arrays apply(Rules rules, const Arrays& arguments, Arrays outputs);
 
   const char* name() const override {
-    return "WithRules";
+    return rules_.again ? checkpointed : "WithRules";
   }
+  Rerun rerun(const Arrays& inputs, const Arrays& after) const;
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     for (size_t i = 0; i < outputs.size(); i++) {
       outputs[i].copy_shared_buffer(inputs[arguments_ + i]);
@@ -97,6 +104,11 @@ Arrays WithRules::jvp(const Arrays& primals, const Arrays& tangents, const std::
     return rules_.fun(arguments);
   };
   return mlxc::jvp(fun, chosen, tangents).second;
+}
+
+Rerun WithRules::rerun(const Arrays& inputs, const Arrays& after) const {
+  auto arguments = tracers(mx::depends(part(inputs, 0, arguments_), after));
+  return {arguments, run_differentiated(rules_.fun, arguments)};
 }
 
 // --- the rules of a map ---
@@ -191,9 +203,9 @@ Function checkpoint(Function fun) {
     auto again = [fun, count = arguments.size()](const Arrays& inputs) {
       return run_again(*fun, part(inputs, 0, count), part(inputs, count, inputs.size()));
     };
-    // What is computed again waits for the outputs: else it could be computed beside them, and nothing be saved.
-    auto reverse = [fun, count = arguments.size()](const Arrays& primals, const Arrays& cotangents, const Arrays& results) {
-      auto inputs = mx::depends(primals, results);
+    // Of a map, and where MLX differentiates.
+    auto reverse = [fun, count = arguments.size()](const Arrays& primals, const Arrays& cotangents, const Arrays&) {
+      auto inputs = mx::depends(primals, cotangents);
       auto keys = part(inputs, count, inputs.size());
       auto once_more = [&](const Arrays& given) { return run_again(*fun, given, keys); };
       auto gradients = mlxc::vjp(once_more, part(inputs, 0, count), cotangents).second;
@@ -202,8 +214,17 @@ Function checkpoint(Function fun) {
       }
       return gradients;
     };
-    return WithRules::apply({again, CustomVjp(reverse), {}, {}}, joined({&arguments, &draws.keys}), std::move(outputs));
+    Rules rules{again, CustomVjp(reverse), {}, {}, true};
+    return WithRules::apply(std::move(rules), joined({&arguments, &draws.keys}), std::move(outputs));
   };
+}
+
+bool is_checkpoint(const mx::array& node) {
+  return node.has_primitive() && std::strcmp(node.primitive().name(), checkpointed) == 0;
+}
+
+Rerun rerun(const mx::array& node, const Arrays& after) {
+  return static_cast<const WithRules&>(node.primitive()).rerun(node.inputs(), after);
 }
 
 } // namespace mlxc
