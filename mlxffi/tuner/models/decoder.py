@@ -133,7 +133,6 @@ def hidden(
 # How many places a GPU's host may be ahead: with one, it can be late where a block has little to do; what lies between
 # two places takes memory of its own.
 AHEAD = 2
-AHEAD_OF_MANY = 1
 
 
 def _paced(x: mx.array, node: Tree) -> tuple[mx.array, Tree]:
@@ -141,8 +140,7 @@ def _paced(x: mx.array, node: Tree) -> tuple[mx.array, Tree]:
     GPU does.
     """
     arrays, put_back = taken_apart((x, node))
-    ahead = AHEAD if x.shape[0] * x.shape[1] < MANY else AHEAD_OF_MANY
-    found: tuple[mx.array, Tree] = put_back(paced(arrays, ahead))
+    found: tuple[mx.array, Tree] = put_back(paced(arrays, AHEAD))
     return found
 
 

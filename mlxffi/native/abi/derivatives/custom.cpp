@@ -11,6 +11,7 @@
 #include "derivatives/rules.h"
 #include "derivatives/tracing.h"
 #include "derivatives/transforms.h"
+#include "kernel_arguments.h"
 
 namespace mlxc {
 
@@ -49,7 +50,7 @@ class WithRules : public mx::Primitive {
   const char* name() const override {
     return rules_.again ? checkpointed : "WithRules";
   }
-  Rerun rerun(const Arrays& inputs, const Arrays& after) const;
+  Rerun rerun(const mx::array& result, const Arrays& after) const;
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     for (size_t i = 0; i < outputs.size(); i++) {
       outputs[i].copy_shared_buffer(inputs[arguments_ + i]);
@@ -106,9 +107,29 @@ Arrays WithRules::jvp(const Arrays& primals, const Arrays& tangents, const std::
   return mlxc::jvp(fun, chosen, tangents).second;
 }
 
-Rerun WithRules::rerun(const Arrays& inputs, const Arrays& after) const {
-  auto arguments = tracers(mx::depends(part(inputs, 0, arguments_), after));
-  return {arguments, run_differentiated(rules_.fun, arguments)};
+std::string listed(const Arrays& arrays) {
+  std::string all;
+  for (auto& array : arrays) {
+    all += (all.empty() ? "" : ", ") + described(array);
+  }
+  return all;
+}
+
+// A rule of MLX's or a kernel relies on shapes and dtypes.
+void check_same(const Arrays& first, const Arrays& again) {
+  auto alike = [](auto& one, auto& other) { return one.shape() == other.shape() && one.dtype() == other.dtype(); };
+  if (!std::equal(first.begin(), first.end(), again.begin(), again.end(), alike)) {
+    throw std::invalid_argument(
+        "[checkpoint] the function made " + listed(first) + " at first and " + listed(again) +
+        " when it was run again for its gradient: it must do the same each time");
+  }
+}
+
+Rerun WithRules::rerun(const mx::array& result, const Arrays& after) const {
+  auto arguments = tracers(mx::depends(part(result.inputs(), 0, arguments_), after));
+  auto outputs = run_differentiated(rules_.fun, arguments);
+  check_same(result.outputs(), outputs);
+  return {arguments, outputs};
 }
 
 // --- the rules of a map ---
@@ -155,7 +176,7 @@ Function by_rule(CustomVmap map, std::vector<int> axes) {
 Mapped WithRules::vmap(const Arrays& inputs, const std::vector<int>& axes) {
   auto arguments = part(inputs, 0, arguments_);
   std::vector<int> in_axes(axes.begin(), axes.begin() + arguments_);
-  Rules rules{rules_.map ? by_rule(*rules_.map, in_axes) : mapped(rules_.fun, in_axes), {}, {}, {}};
+  Rules rules{rules_.map ? by_rule(*rules_.map, in_axes) : mapped(rules_.fun, in_axes), {}, {}, {}, rules_.again};
   if (rules_.reverse) {
     rules.reverse = mapped_reverse(*rules_.reverse, in_axes);
   }
@@ -203,28 +224,17 @@ Function checkpoint(Function fun) {
     auto again = [fun, count = arguments.size()](const Arrays& inputs) {
       return run_again(*fun, part(inputs, 0, count), part(inputs, count, inputs.size()));
     };
-    // Of a map, and where MLX differentiates.
-    auto reverse = [fun, count = arguments.size()](const Arrays& primals, const Arrays& cotangents, const Arrays&) {
-      auto inputs = mx::depends(primals, cotangents);
-      auto keys = part(inputs, count, inputs.size());
-      auto once_more = [&](const Arrays& given) { return run_again(*fun, given, keys); };
-      auto gradients = mlxc::vjp(once_more, part(inputs, 0, count), cotangents).second;
-      for (auto& key : keys) {
-        gradients.push_back(mx::zeros_like(key));
-      }
-      return gradients;
-    };
-    Rules rules{again, CustomVjp(reverse), {}, {}, true};
+    Rules rules{again, {}, {}, {}, true};
     return WithRules::apply(std::move(rules), joined({&arguments, &draws.keys}), std::move(outputs));
   };
 }
 
-bool is_checkpoint(const mx::array& node) {
-  return node.has_primitive() && std::strcmp(node.primitive().name(), checkpointed) == 0;
+bool is_checkpoint(const mx::array& array) {
+  return array.has_primitive() && std::strcmp(array.primitive().name(), checkpointed) == 0;
 }
 
-Rerun rerun(const mx::array& node, const Arrays& after) {
-  return static_cast<const WithRules&>(node.primitive()).rerun(node.inputs(), after);
+Rerun rerun(const mx::array& result, const Arrays& after) {
+  return static_cast<const WithRules&>(result.primitive()).rerun(result, after);
 }
 
 } // namespace mlxc

@@ -15,9 +15,9 @@ struct Rerun {
 };
 
 // Whether an array is the result of a checkpointed function.
-bool is_checkpoint(const mx::array& node);
+bool is_checkpoint(const mx::array& array);
 
 // Its function, run again once the arrays `after` are there.
-Rerun rerun(const mx::array& node, const Arrays& after);
+Rerun rerun(const mx::array& result, const Arrays& after);
 
 } // namespace mlxc
