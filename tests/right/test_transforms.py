@@ -177,6 +177,13 @@ def test_results_of_a_checkpoint_are_not_kept(is_mapped):
     np.testing.assert_allclose(np.array(gradient), sum(slopes), rtol=1e-4)
 
 
+def test_a_checkpoint_that_makes_something_else_the_second_time_is_refused():
+    runs = iter([lambda x: x, lambda x: mx.stack([x, x])])
+    fn = mx.checkpoint(lambda x: next(runs)(x))
+    with pytest.raises(ValueError, match=r"float32 \(2\) at first and float32 \(2,2\)"):
+        mx.grad(lambda x: (fn(x) ** 2).sum())(mx.array([1.0, 2.0]))
+
+
 # --- what a function captures, evaluates and returns ---
 
 
