@@ -103,7 +103,9 @@ def of_what_is_not_mapped(x):
     return [m.square(m.vmap(lambda z: sines([z[0] * x[0]]))([m.stack([x[0], 2 * x[0]])])[0])]
 
 
-READERS = [read_by_several, read_in_part_by_another, nested_and_read, results_of_all_kinds, in_a_map, of_what_is_not_mapped]  # fmt: skip
+READERS = [
+    read_by_several, read_in_part_by_another, nested_and_read, results_of_all_kinds, in_a_map, of_what_is_not_mapped,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("fn", READERS)
