@@ -2,8 +2,9 @@
 
 import types
 
+import numpy as np
 import pytest
-from helpers import needs_own_mlxc
+from helpers import check_grads, needs_own_mlxc
 
 import mlxffi as m
 from mlxffi import Array
@@ -61,6 +62,96 @@ def test_it_vectorises_and_compiles():
     assert values(m.vmap(checkpointed)([Array([1.0, 3.0])])) == [[1.0, 9.0]]
     compiled = m.compile(lambda x: m.grad(checkpointed)(*x))
     assert [values(compiled([Array(x)])) for x in (3.0, 4.0)] == [[6.0], [8.0]]
+
+
+# --- the second run ---
+
+sines = m.checkpoint(lambda x: [m.sin(x[0]) * x[0]])
+several = m.checkpoint(lambda x: [m.sin(x[0]), x[0], m.argmax(x[0]), m.exp(x[0])])
+
+
+def read_by_several(x):
+    (y,) = sines(x)
+    return [m.square(y) * m.exp(y), m.tanh(y)]
+
+
+def read_in_part_by_another(x):
+    (y,) = sines(x)
+    return [sines([y[1:]])[0] * y[:1] * y[1:]]
+
+
+def nested_and_read(x):
+    return m.checkpoint(lambda z: [m.square(sines(z)[0])])(sines(x))
+
+
+def results_of_all_kinds(x):
+    wave, same, place, _ = several(x)
+    return [m.square(wave) * same * m.take(m.exp(same), place)]
+
+
+def evaluated_before(x):
+    (y,) = sines(x)
+    return [m.square(y) * m.exp(y)] if y.size == 3 and y.tolist() else []
+
+
+def in_a_map(x):
+    (y,) = m.vmap(sines)([m.stack([x[0], 2 * x[0]])])
+    return [m.square(y) * m.exp(y)]
+
+
+def of_what_is_not_mapped(x):
+    return [m.square(m.vmap(lambda z: sines([z[0] * x[0]]))([m.stack([x[0], 2 * x[0]])])[0])]
+
+
+READERS = [
+    read_by_several, read_in_part_by_another, nested_and_read, results_of_all_kinds, in_a_map, of_what_is_not_mapped,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fn", READERS)
+def test_what_reads_its_results_has_the_right_derivatives(fn):
+    check_grads(fn, [np.array([0.3, -0.7, 1.1])])
+
+
+def test_results_may_be_evaluated_before_the_backward_pass():
+    x = np.array([0.3, -0.7, 1.1])
+    y, slope = np.sin(x) * x, np.cos(x) * x + np.sin(x)
+    found = gradient(evaluated_before, Array(x.tolist()))[0]
+    np.testing.assert_allclose(found, np.exp(y) * (2 * y + y * y) * slope, rtol=1e-5)
+
+
+@needs_own_mlxc
+@pytest.mark.parametrize("fn", [m.square, lambda y: m.square(y) * m.sin(y), lambda y: m.sin(m.cos(y) * y)])
+def test_one_run_serves_it_and_all_that_read_its_result(fn):
+    calls = []
+    counted = m.checkpoint(lambda x: calls.append(1) or squares(x))
+    m.grad(lambda x: [fn(counted(x)[0])])(Array(2.0))
+    assert len(calls) == 2
+
+
+@needs_own_mlxc
+def test_a_second_derivative_takes_no_third_run():
+    calls = []
+    first = m.grad(lambda x: [m.square(m.checkpoint(lambda y: calls.append(1) or squares(y))(x)[0])])
+    assert gradient(lambda x: first(x[0]), Array(2.0)) == [12 * 2.0**2]
+    assert len(calls) == 2
+
+
+@needs_own_mlxc
+@pytest.mark.parametrize(
+    ("second", "text"),
+    [
+        (lambda x: [m.stack([x, x])], r"float32 \(3\) at first and float32 \(2,3\)"),
+        (lambda x: [m.astype(x, "float16")], r"float32 \(3\) at first and float16 \(3\)"),
+        (lambda x: [x, x], r"float32 \(3\) at first and float32 \(3\), float32 \(3\)"),
+    ],
+)
+@pytest.mark.parametrize("reader", [m.sum, m.square])
+def test_a_function_that_makes_something_else_the_second_time_is_refused(second, text, reader):
+    runs = iter([lambda x: [x * 2], second])
+    fn = m.checkpoint(lambda x: next(runs)(x[0]))
+    with pytest.raises(ValueError, match=r"\[checkpoint\] the function made " + text):
+        m.grad(lambda x: [m.sum(reader(fn(x)[0]))])(Array([1.0, 2.0, 3.0]))
 
 
 # --- captured arrays ---

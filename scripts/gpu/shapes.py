@@ -29,6 +29,8 @@ CASES: dict[str, dict[str, Any]] = {
     "dora": {},
     "full": {},
     "4-bit": {},
+    "mxfp4": {},
+    "nvfp4": {},
     "packed": {"pack": True},
     "checkpoint": {"grad_checkpoint": True, "grad_accumulation_steps": 2},
 }

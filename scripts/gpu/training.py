@@ -44,7 +44,7 @@ def losses_of(family: str, case: str, device: Any) -> list[float]:
         del config["sliding_window"]
     told = Losses()
     # Above some rate, losses rise, and the last bits decide by how much.
-    rate = 3e-4 if case == "4-bit" else 1e-3
+    rate = 3e-4 if case in QUANTIZATIONS else 1e-3
     args = TrainingArgs(iters=16, steps_per_report=2, max_seq_length=64, **CASES[case])
     train(_model(config, case), Adam(rate), [Example(text) for text in texts], None, args, callbacks=[told])
     return told.found
@@ -57,14 +57,24 @@ def _model(config: dict[str, Any], case: str) -> FunctionalModel:
         parameters = random_parameters(architecture, mx.random.key(0))
         mx.random.seed(1)
         adapter = lora.create_adapter(parameters, lora.LoRAConfig(use_dora=case == "dora", scale=8.0))
-        parameters = _quantized(parameters) if case == "4-bit" else parameters
+        parameters = _quantized(parameters, case)
         mx.eval(parameters, adapter.parameters)
     return decoder_model(architecture, parameters, None if case == "full" else adapter)
 
 
-def _quantized(parameters: Tree) -> Tree:
-    """The tree with 4-bit weights in its linear layers."""
-    scheme = layers.Quantization(group_size=64, bits=4)
+# Of frozen weights, by case.
+QUANTIZATIONS = {
+    "4-bit": layers.Quantization(group_size=64, bits=4),
+    "mxfp4": layers.Quantization(group_size=32, bits=4, mode="mxfp4"),
+    "nvfp4": layers.Quantization(group_size=16, bits=4, mode="nvfp4"),
+}
+
+
+def _quantized(parameters: Tree, case: str) -> Tree:
+    """The tree with packed weights in its linear layers, where the case has them."""
+    scheme = QUANTIZATIONS.get(case)
+    if scheme is None:
+        return parameters
 
     def packed(node: Any) -> Any:
         if isinstance(node, list):
@@ -116,6 +126,6 @@ def _large_model(architecture: DecoderConfig, case: str) -> FunctionalModel:
     parameters = map_paths(lambda _, item: item.astype(mx.bfloat16), parameters)
     if case == "full":
         return decoder_model(architecture, parameters)
-    parameters = _quantized(parameters) if case == "4-bit" else parameters
+    parameters = _quantized(parameters, case)
     mx.eval(parameters)
     return decoder_model(architecture, parameters, lora.create_adapter(parameters, lora.LoRAConfig(rank=8)))

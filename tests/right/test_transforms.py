@@ -143,6 +143,48 @@ def test_checkpoint_in_a_map_draws_the_same_random_numbers_again():
     np.testing.assert_allclose(np.sum(gradients[0].tolist()), values[0].item(), rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.parametrize("depth", [2, 3])
+def test_nested_checkpoints_draw_the_same_random_numbers_again(depth):
+    def scaled(x):
+        return x * mx.random.uniform(shape=(4,))
+
+    for _ in range(depth):
+        scaled = mx.checkpoint(scaled)
+    value, gradient = mx.value_and_grad(lambda x: scaled(x).sum())(mx.ones((4,)))
+    np.testing.assert_allclose(gradient.sum().item(), value.item(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_results_of_a_checkpoint_are_not_kept(is_mapped):
+    def block(x):
+        return mx.exp(x[:, None] * x)
+
+    def loss(x):
+        # Whose gradient reads its argument.
+        return sum((run(x + i / 8) ** 2).mean() for i in range(8))
+
+    once = mx.checkpoint(block)
+    mapped = mx.vmap(once)
+    run = (lambda x: mapped(x[None])) if is_mapped else once
+    x = mx.ones((1024,)) / 8
+    mx.eval(x)
+    before = mx.get_active_memory()
+    value, gradient = mx.value_and_grad(loss)(x)
+    mx.eval(value)
+    mx.synchronize()
+    assert mx.get_active_memory() - before < 1024**2 * 4
+    shifted = np.array(x, np.float64) + np.arange(8)[:, None] / 8
+    slopes = [4 * np.exp(2 * np.outer(a, a)) @ a / 1024**2 for a in shifted]
+    np.testing.assert_allclose(np.array(gradient), sum(slopes), rtol=1e-4)
+
+
+def test_a_checkpoint_that_makes_something_else_the_second_time_is_refused():
+    runs = iter([lambda x: x, lambda x: mx.stack([x, x])])
+    fn = mx.checkpoint(lambda x: next(runs)(x))
+    with pytest.raises(ValueError, match=r"float32 \(2\) at first and float32 \(2,2\)"):
+        mx.grad(lambda x: (fn(x) ** 2).sum())(mx.array([1.0, 2.0]))
+
+
 # --- what a function captures, evaluates and returns ---
 
 

@@ -30,11 +30,12 @@ int mlx_async_eval(const mlx_vector_array outputs);
 
 /**
  * Make a function `res` that computes the same as `fun` but keeps none of its intermediate values
- * for the gradient: the backward pass calls `fun` again. Only gradients with respect to arguments
- * are computed: `res` fails when it is applied where `fun` captures an array that is being
- * differentiated, so pass weights as arguments. Random numbers that `fun` draws without a key are
- * the same when it is called again. `fun` must take and return at least one array, else `res` fails
- * too.
+ * for the gradient, and not its results: the backward pass calls `fun` again, once for its own
+ * gradient and for what reads its results for another, and fails if shapes or dtypes are others
+ * than at first. Only gradients with respect to arguments are computed: `res` fails when it is
+ * applied where `fun` captures an array that is being differentiated, so pass weights as arguments.
+ * Random numbers that `fun` draws without a key are the same when it is called again. `fun` must
+ * take and return at least one array, else `res` fails too.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_closure_free().
  * Returns 0, or 1 after an error.

@@ -39,27 +39,9 @@ def checkpointed(function: Callable[..., Any], draws: bool = True) -> Callable[.
                 return function(*args, **kwargs)
 
         followed = [item for item, constant in zip(arrays, constants, strict=True) if constant is None]
-        return _computed_again(again)(followed) if followed else again([])
+        return mx.checkpoint(again)(followed) if followed else again([])
 
     return called
-
-
-def _computed_again(function: Callable[[list[mx.array]], Any]) -> Callable[[list[mx.array]], Any]:
-    """The same function of floating point arrays, but it keeps only these for the gradient.
-
-    `mx.checkpoint` keeps the results as well, which what is computed again waits for; here it waits for cotangents.
-    """
-    run: Any = mx.custom_function(function)
-
-    @run.vjp  # type: ignore[untyped-decorator]
-    def gradients(primals: list[mx.array], cotangents: Any, _: Any) -> list[mx.array]:
-        slopes = taken_apart(cotangents)[0]
-        given: list[mx.array] = mx.depends(primals, slopes)
-        found: list[mx.array] = mx.vjp(lambda *arrays: taken_apart(function(list(arrays)))[0], given, slopes)[1]
-        return found
-
-    again: Callable[[list[mx.array]], Any] = run
-    return again
 
 
 def drops(node: Tree) -> bool:

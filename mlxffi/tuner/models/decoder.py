@@ -130,12 +130,15 @@ def hidden(
     return _norm(config, model["norm"], x)
 
 
-# How many blocks a GPU's host may be ahead: with one, it can be late; each takes memory of its own.
+# How many places a GPU's host may be ahead: with one, it can be late where a block has little to do; what lies between
+# two places takes memory of its own.
 AHEAD = 2
 
 
 def _paced(x: mx.array, node: Tree) -> tuple[mx.array, Tree]:
-    """The same input and parameters of a block, which a GPU's host does not come to long before the GPU does."""
+    """The same input and parameters of a block, or of a part of it, which a GPU's host does not come to long before the
+    GPU does.
+    """
     arrays, put_back = taken_apart((x, node))
     found: tuple[mx.array, Tree] = put_back(paced(arrays, AHEAD))
     return found
@@ -305,9 +308,7 @@ def _joined_heads(
     nodes = {name: node[name] for name in ("qkv_proj", "q_norm", "k_norm") if name in node}
     if x.shape[0] * x.shape[1] < MANY:
         return _turned_heads({**nodes, "norm": norm}, config, x, turns.tables(), training)
-    q, k, v = _lean(_turned_heads, {**nodes, "norm": norm}, config, x, turns.tables(), training=training)
-    # A part of what is made again would keep all of it.
-    return [q, k, mx.contiguous(v)]
+    return _lean(_turned_heads, {**nodes, "norm": norm}, config, x, turns.tables(), training=training)
 
 
 def _turned_heads(
@@ -340,6 +341,7 @@ def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
 def _mlp(config: DecoderConfig, node: Tree, norm: Tree, x: mx.array, training: bool) -> mx.array:
     """[B, T, C] to [B, T, C], of a norm: Shazeer 2020, GLU variants improve transformer."""
     if x.shape[0] * x.shape[1] >= MANY:
+        x, node = _paced(x, node) if training and not on_cpu() else (x, node)
         return _lean(_whole_mlp, {"mlp": node, "norm": norm}, config, x, training=training)
     unit, halves = _halves(config, node, norm, x, training)
     return _lean(_gated, node["down_proj"], unit, halves, training=training)

@@ -28,11 +28,8 @@ Ids reached(const Arrays& outputs, Ids walls) {
   while (!open.empty()) {
     auto node = std::move(open.back());
     open.pop_back();
-    if (!walls.insert(node.id()).second) {
-      continue;
-    }
-    found.insert(node.id());
-    if (!stops_gradient(node)) {
+    if (walls.insert(node.id()).second && !stops_gradient(node)) {
+      found.insert(node.id());
       open.insert(open.end(), node.inputs().begin(), node.inputs().end());
     }
   }

@@ -1,14 +1,17 @@
 // Functions with rules of their own for their derivatives, which hold under every other transform.
 #include <mlx/primitives.h>
 
+#include <cstring>
 #include <numeric>
 
 #include "composing.h"
 #include "derivatives/captured.h"
 #include "derivatives/draws.h"
+#include "derivatives/rerun.h"
 #include "derivatives/rules.h"
 #include "derivatives/tracing.h"
 #include "derivatives/transforms.h"
+#include "kernel_arguments.h"
 
 namespace mlxc {
 
@@ -19,7 +22,11 @@ struct Rules {
   std::optional<CustomVjp> reverse;
   std::optional<CustomJvp> forward;
   std::optional<CustomVmap> map;
+  // Whether the function is run again for its gradient.
+  bool again = false;
 };
+
+constexpr const char* checkpointed = "Checkpoint";
 
 Arrays part(const Arrays& arrays, size_t begin, size_t end) {
   return {arrays.begin() + begin, arrays.begin() + end};
@@ -41,8 +48,9 @@ class WithRules : public mx::Primitive {
   static Arrays apply(Rules rules, const Arrays& arguments, Arrays outputs);
 
   const char* name() const override {
-    return "WithRules";
+    return rules_.again ? checkpointed : "WithRules";
   }
+  Rerun rerun(const mx::array& result, const Arrays& after) const;
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     for (size_t i = 0; i < outputs.size(); i++) {
       outputs[i].copy_shared_buffer(inputs[arguments_ + i]);
@@ -99,6 +107,31 @@ Arrays WithRules::jvp(const Arrays& primals, const Arrays& tangents, const std::
   return mlxc::jvp(fun, chosen, tangents).second;
 }
 
+std::string listed(const Arrays& arrays) {
+  std::string all;
+  for (auto& array : arrays) {
+    all += (all.empty() ? "" : ", ") + described(array);
+  }
+  return all;
+}
+
+// A rule of MLX's or a kernel relies on shapes and dtypes.
+void check_same(const Arrays& first, const Arrays& again) {
+  auto alike = [](auto& one, auto& other) { return one.shape() == other.shape() && one.dtype() == other.dtype(); };
+  if (!std::equal(first.begin(), first.end(), again.begin(), again.end(), alike)) {
+    throw std::invalid_argument(
+        "[checkpoint] the function made " + listed(first) + " at first and " + listed(again) +
+        " when it was run again for its gradient: it must do the same each time");
+  }
+}
+
+Rerun WithRules::rerun(const mx::array& result, const Arrays& after) const {
+  auto arguments = tracers(mx::depends(part(result.inputs(), 0, arguments_), after));
+  auto outputs = run_differentiated(rules_.fun, arguments);
+  check_same(result.outputs(), outputs);
+  return {arguments, outputs};
+}
+
 // --- the rules of a map ---
 
 CustomVjp mapped_reverse(CustomVjp reverse, std::vector<int> axes) {
@@ -143,7 +176,7 @@ Function by_rule(CustomVmap map, std::vector<int> axes) {
 Mapped WithRules::vmap(const Arrays& inputs, const std::vector<int>& axes) {
   auto arguments = part(inputs, 0, arguments_);
   std::vector<int> in_axes(axes.begin(), axes.begin() + arguments_);
-  Rules rules{rules_.map ? by_rule(*rules_.map, in_axes) : mapped(rules_.fun, in_axes), {}, {}, {}};
+  Rules rules{rules_.map ? by_rule(*rules_.map, in_axes) : mapped(rules_.fun, in_axes), {}, {}, {}, rules_.again};
   if (rules_.reverse) {
     rules.reverse = mapped_reverse(*rules_.reverse, in_axes);
   }
@@ -191,19 +224,17 @@ Function checkpoint(Function fun) {
     auto again = [fun, count = arguments.size()](const Arrays& inputs) {
       return run_again(*fun, part(inputs, 0, count), part(inputs, count, inputs.size()));
     };
-    // What is computed again waits for the outputs: else it could be computed beside them, and nothing be saved.
-    auto reverse = [fun, count = arguments.size()](const Arrays& primals, const Arrays& cotangents, const Arrays& results) {
-      auto inputs = mx::depends(primals, results);
-      auto keys = part(inputs, count, inputs.size());
-      auto once_more = [&](const Arrays& given) { return run_again(*fun, given, keys); };
-      auto gradients = mlxc::vjp(once_more, part(inputs, 0, count), cotangents).second;
-      for (auto& key : keys) {
-        gradients.push_back(mx::zeros_like(key));
-      }
-      return gradients;
-    };
-    return WithRules::apply({again, CustomVjp(reverse), {}, {}}, joined({&arguments, &draws.keys}), std::move(outputs));
+    Rules rules{again, {}, {}, {}, true};
+    return WithRules::apply(std::move(rules), joined({&arguments, &draws.keys}), std::move(outputs));
   };
+}
+
+bool is_checkpoint(const mx::array& array) {
+  return array.has_primitive() && std::strcmp(array.primitive().name(), checkpointed) == 0;
+}
+
+Rerun rerun(const mx::array& result, const Arrays& after) {
+  return static_cast<const WithRules&>(result.primitive()).rerun(result, after);
 }
 
 } // namespace mlxc

@@ -16,18 +16,17 @@ mx::random::KeySequence& generator() {
   return keys;
 }
 
-mx::array drawn(mx::array key) {
-  if (!current) {
+mx::array drawn(const mx::array& key, Draws* draws) {
+  if (!draws) {
     return key;
   }
-  if (!current->again) {
-    current->keys.push_back(key);
-    return key;
+  if (!draws->again) {
+    return draws->keys.emplace_back(drawn(key, draws->outer));
   }
-  if (current->next == current->keys.size()) {
+  if (draws->next == draws->keys.size()) {
     throw std::runtime_error("[checkpoint] the function drew more random numbers when it was run again for its gradient than at first: it must do the same each time");
   }
-  return current->keys[current->next++];
+  return draws->keys[draws->next++];
 }
 
 // The keys of all slices as the key of one of them. Beside them it has an input that is mapped, so that it is.
@@ -69,21 +68,22 @@ mx::array spread(mx::array key) {
 } // namespace
 
 mx::array keyed(const std::optional<mx::array>& key) {
-  return key ? *key : drawn(spread(generator().next()));
+  return key ? *key : drawn(spread(generator().next()), current);
 }
 
 void seed_draws(uint64_t seed) {
   generator().seed(seed);
 }
 
-DrawsOf::DrawsOf(Draws& draws, bool again) : outer_(current) {
+DrawsOf::DrawsOf(Draws& draws, bool again) {
   draws.next = 0;
+  draws.outer = current;
   draws.again = again;
   current = &draws;
 }
 
 DrawsOf::~DrawsOf() {
-  current = outer_;
+  current = current->outer;
 }
 
 SpreadDraws::SpreadDraws(const mx::array& slice, int size) {
@@ -106,6 +106,6 @@ extern "C" int mlxffi_random_next(mlx_array* res_0, mlx_array* res_1, const mlx_
   return guarded(__func__, [&] {
     require(res_0, res_1);
     auto [first, second] = mx::random::split(get(before, "before"), stream_of(s, "s"));
-    put(res_0, res_1, std::pair{first, drawn(spread(second))});
+    put(res_0, res_1, std::pair{first, drawn(spread(second), current)});
   });
 }

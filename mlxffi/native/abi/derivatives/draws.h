@@ -14,6 +14,8 @@ struct Draws {
   Arrays keys;
   size_t next = 0;
   bool again = false;
+  // Those of the function that calls this one.
+  Draws* outer = nullptr;
 };
 
 // While one lives, this thread's draws are written down; or, with `again`, are those that were.
@@ -23,9 +25,6 @@ class DrawsOf {
   ~DrawsOf();
   DrawsOf(const DrawsOf&) = delete;
   DrawsOf& operator=(const DrawsOf&) = delete;
-
- private:
-  Draws* outer_;
 };
 
 // While one lives, a draw of the default generator is another one for each slice of a map over that many; `slice` is

@@ -1,6 +1,7 @@
 // Gradients: cotangents of outputs pulled back to inputs.
 #include "derivatives/captured.h"
 #include "derivatives/draws.h"
+#include "derivatives/rerun.h"
 #include "derivatives/tape.h"
 #include "derivatives/tracing.h"
 #include "derivatives/transforms.h"
@@ -90,14 +91,59 @@ Cotangents seeds(const Arrays& outputs, const Arrays& cotangents) {
   return sums;
 }
 
-// Adds what a node contributes to the cotangents of its inputs.
-void pull_back(const mx::array& array, const Arrays& cotangents, const std::vector<int>& argnums, Cotangents& sums) {
+// The checkpointed functions that have been run again, each once, by the id of their first result.
+class Reruns {
+ public:
+  const Rerun& of(const mx::array& result, const Arrays& after) {
+    auto id = result.outputs()[0].id();
+    auto found = made_.find(id);
+    return found != made_.end() ? found->second : made_.emplace(id, rerun(result, after)).first->second;
+  }
+  // A node's inputs, of which what checkpointed functions made is made again.
+  Arrays inputs_of(const mx::array& node, const Arrays& after, const std::vector<int>& argnums) {
+    auto inputs = node.inputs();
+    for (int argnum : argnums) {
+      auto& input = node.inputs()[argnum];
+      if (is_checkpoint(input) && reads_inputs(node)) {
+        inputs[argnum] = same(of(input, after).outputs, input);
+      }
+    }
+    return inputs;
+  }
+
+ private:
+  // What passes its inputs on needs none of them for its gradient.
+  static bool reads_inputs(const mx::array& node) {
+    return std::strcmp(node.primitive().name(), "Paced") != 0;
+  }
+  static const mx::array& same(const Arrays& made, const mx::array& result) {
+    auto results = result.outputs();
+    auto is_it = [&](const mx::array& one) { return one.id() == result.id(); };
+    return made[std::find_if(results.begin(), results.end(), is_it) - results.begin()];
+  }
+
+  std::unordered_map<std::uintptr_t, Rerun> made_;
+};
+
+Arrays pulled_back(const Arrays& outputs, const Arrays& inputs, Cotangents sums);
+
+// What a node contributes to the cotangents of its inputs.
+Arrays gradients_of(const mx::array& array, const Arrays& cotangents, const std::vector<int>& argnums, Reruns& reruns) {
+  if (is_checkpoint(array)) {
+    auto& [arguments, outputs] = reruns.of(array, cotangents);
+    return pulled_back(outputs, mlxffi::chosen(arguments, argnums), seeds(outputs, cotangents));
+  }
+  auto inputs = reruns.inputs_of(array, cotangents, argnums);
+  return reverse_of(Node(array, inputs), cotangents, argnums);
+}
+
+void pull_back(const mx::array& array, const Arrays& cotangents, const std::vector<int>& argnums, Cotangents& sums, Reruns& reruns) {
   Node node(array);
   if (argnums.size() == 1 && argnums[0] == 0 && accumulate_of(node)) {
     sums[node.inputs[0].id()].add_later(array, cotangents[0]);
     return;
   }
-  auto gradients = reverse_of(node, cotangents, argnums);
+  auto gradients = gradients_of(array, cotangents, argnums, reruns);
   for (size_t i = 0; i < argnums.size(); i++) {
     sums[node.inputs[argnums[i]].id()].add(gradients[i], node.stream());
   }
@@ -105,10 +151,11 @@ void pull_back(const mx::array& array, const Arrays& cotangents, const std::vect
 
 Arrays pulled_back(const Arrays& outputs, const Arrays& inputs, Cotangents sums) {
   auto tape = derivative_tape(outputs, inputs);
+  Reruns reruns;
   for (auto place = tape.nodes.rbegin(); place != tape.nodes.rend(); ++place) {
     auto cotangents = cotangents_of(**place, sums);
     if (!cotangents.empty()) {
-      pull_back(**place, cotangents, tape.places(**place), sums);
+      pull_back(**place, cotangents, tape.places(**place), sums, reruns);
     }
   }
   Arrays results;

@@ -13,7 +13,9 @@ namespace mlxc {
 
 // One operation of a graph: its primitive, its inputs and its outputs.
 struct Node {
-  explicit Node(const mx::array& output) : output(output), inputs(output.inputs()) {}
+  explicit Node(const mx::array& output) : Node(output, output.inputs()) {}
+  // With other inputs, which are equal.
+  Node(const mx::array& output, const Arrays& inputs) : output(output), inputs(inputs) {}
 
   const mx::array& output;
   const Arrays& inputs;
