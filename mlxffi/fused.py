@@ -1,4 +1,4 @@
-"""Fused layers of transformers, on CPUs one kernel forward and one backward: mlxffi/fused.h, docs/fused.md."""
+"""Fused layers of transformers, and steps of optimizers: mlxffi/fused.h, docs/fused.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 # sqrt(8 / pi): (1 + tanh(z)) / 2 = sigmoid(2 z).
 GELU = 1.5957691216057308
 
-__all__ = ["attention", "geglu", "heads", "lora_linear", "paced", "rms_norm", "rope", "swiglu"]
+__all__ = [
+    "adam",
+    "attention",
+    "geglu",
+    "heads",
+    "lora_linear",
+    "paced",
+    "rms_norm",
+    "rope",
+    "sum_of_squares",
+    "swiglu",
+]
 
 
 @in_kind
@@ -215,7 +226,7 @@ def heads(
 ) -> list[Any]:
     """Heads for attention out of one array: queries and keys normalized and rotated, values as they are.
 
-    On GPUs it is one kernel forward and one backward.
+    On GPUs it is one kernel forward and one backward, and one more for the gradients of norms.
 
     Args:
       x: floating point [..., (count + 2 key_count) D]: queries, keys, values.
@@ -223,11 +234,11 @@ def heads(
       sines: [positions, 2, D / 2], with the sign for the first and for the second of a pair (i, i + D / 2).
       query_norm, key_norm: [D], the weights of `rms_norm` in the dtype of x, or None for no norms.
       count: how many heads of queries.
-      key_count: how many of keys, and of values.
+      key_count: how many of keys, and of values; 0: x has queries alone, or keys in their place.
       eps: added to the mean squares.
 
     Returns:
-      queries [..., count, D], keys and values [..., key_count, D].
+      queries [..., count, D], keys and values [..., key_count, D]; of queries alone, only these.
 
     Source: Su et al. 2021; Zhang and Sennrich 2019. C: mlxffi_heads.
     """
@@ -256,7 +267,7 @@ def _plain_heads(
         return ops.astype(ops.reshape(ops.add(straight, across), part.shape), x.dtype)
 
     q, k, v = every[..., :count, :], every[..., count : count + key_count, :], every[..., count + key_count :, :]
-    return [turned(q, norms[0]), turned(k, norms[1]), v]
+    return [turned(q, norms[0]), turned(k, norms[1]), v] if key_count else [turned(q, norms[0])]
 
 
 def paced(arrays: Sequence[ArrayLike], ahead: int, *, stream: Stream | None = None) -> list[Any]:
@@ -279,3 +290,72 @@ def paced(arrays: Sequence[ArrayLike], ahead: int, *, stream: Stream | None = No
         return list(arrays)
     found = take_arrays(graph.glue_mlxffi_paced(handles(given), len(given), ahead, stream_of(stream)))
     return [as_kind(kind_of(item), one) for item, one in zip(arrays, found, strict=True)]
+
+
+# --- optimizers ---
+
+
+def adam(
+    parameter: ArrayLike,
+    gradient: ArrayLike,
+    m: ArrayLike,
+    v: ArrayLike,
+    numbers: ArrayLike,
+    *,
+    stream: Stream | None = None,
+) -> list[Any]:
+    """A step of Adam or AdamW, computed in float32 (float64 for float64) and rounded once; on GPUs it is one kernel.
+
+    With g = scale gradient: m = beta_1 m + fresh_1 g; v = beta_2 v + fresh_2 g^2; and the parameter becomes
+    kept parameter - rate m / (correction sqrt(v) + eps).
+
+    Args:
+      parameter, gradient, m, v: floating point of one shape; both moments of one dtype.
+      numbers: [10]: whether the step is taken (where it is 0, nothing changes), scale, rate, kept, beta_1, fresh_1,
+        beta_2, fresh_2, correction, eps.
+
+    Returns:
+      The new parameter, m and v, each in its old dtype.
+
+    Source: Kingma and Ba 2015; Loshchilov and Hutter 2019. C: mlxffi_adam.
+    """
+    given = [as_array(item) for item in (parameter, gradient, m, v, numbers)]
+    if plain_mlxc:
+        found = _plain_adam(On(stream), *given)
+    else:
+        found = take_arrays(graph.glue_mlxffi_adam(*(item._h for item in given), stream_of(stream)))
+    return [as_kind(kind_of(parameter), one) for one in found]
+
+
+def _plain_adam(ops: On, w: Array, gradient: Array, m: Array, v: Array, numbers: Array) -> list[Array]:
+    dtype = "float64" if w.dtype.name == "float64" else "float32"
+    old, numbers = (w, m, v), ops.astype(numbers, dtype)
+    w, m, v, g = (ops.astype(item, dtype) for item in (w, m, v, gradient))
+    taken, scale, rate, kept, beta_1, fresh_1, beta_2, fresh_2, correction, eps = (numbers[i] for i in range(10))
+    g = ops.multiply(scale, g)
+    m = ops.add(ops.multiply(beta_1, m), ops.multiply(fresh_1, g))
+    v = ops.add(ops.multiply(beta_2, v), ops.multiply(fresh_2, ops.square(g)))
+    size = ops.add(ops.multiply(correction, ops.sqrt(v)), eps)
+    w = ops.subtract(ops.multiply(kept, w), ops.multiply(rate, ops.divide(m, size)))
+    made = (ops.astype(new, was.dtype) for new, was in zip((w, m, v), old, strict=True))
+    return [ops.where(ops.not_equal(taken, 0), new, was) for new, was in zip(made, old, strict=True)]
+
+
+@in_kind
+def sum_of_squares(x: ArrayLike, *, stream: Stream | None = None) -> Array:
+    """The sum of the squares of all numbers, always in the same order.
+
+    Args:
+      x: floating point, any shape.
+
+    Returns:
+      [], float64 for float64, else float32.
+
+    C: mlxffi_sum_of_squares.
+    """
+    x = as_array(x)
+    if plain_mlxc:
+        ops = On(stream)
+        wide = x if x.dtype.name == "float64" else ops.astype(x, "float32")
+        return ops.sum(ops.square(wide))
+    return own_array(graph.glue_mlxffi_sum_of_squares(x._h, stream_of(stream)))

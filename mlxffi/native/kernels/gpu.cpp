@@ -19,6 +19,8 @@
 #include "gpu_divergence.h"
 #include "gpu_gate.h"
 #include "gpu_heads.h"
+#include "gpu_norm.h"
+#include "gpu_optimizer.h"
 #include "metal_prelude.h"
 
 namespace mlxffi::gpu {
@@ -53,7 +55,8 @@ struct Tuning {
 
 mx::fast::CustomKernelFunction
 compiled(const std::string& name, const Names& inputs, const Names& outputs, const std::string& body) {
-  const std::string shared = std::string(common_source) + cross_entropy_source + divergence_source + gate_source + heads_source;
+  const std::string shared = std::string(common_source) + cross_entropy_source + divergence_source + gate_source + heads_source +
+      norm_source + optimizer_source;
   const std::string named = "mlxffi_" + name;
   if (language() == Language::cuda) {
     return mx::fast::cuda_kernel(named, inputs, outputs, cuda_prologue + body, cuda_prelude + shared);
@@ -70,14 +73,18 @@ mx::array in_device_memory(const mx::array& input, mx::Stream s) {
   return mx::pad(input, {{0, 8}, {0, 0}}, mx::array(0, input.dtype()), "constant", s);
 }
 
-// What a kernel makes: so many arrays of [n] in float32, then so many like the logits, then some of other widths. option is
-// for the kernel's body.
+// What a kernel makes: so many arrays of [n] in float32, then so many like the logits, then some of other widths, some like
+// the inputs at these places, and sums in float32, of these shapes. option is for the kernel's body. Where there are `blocks`,
+// so many share all rows.
 struct Call {
   int row_outputs;
   int outputs;
   bool option;
   std::vector<int> widths{};
   bool has_settings = true;
+  std::vector<int> like{};
+  std::vector<mx::Shape> sums{};
+  int blocks = 0;
 };
 
 // One kernel: compiled by MLX for each dtype at its first use, then kept for the life of the process.
@@ -92,6 +99,11 @@ class Kernel {
 
   // Inputs: one or two times logits [n, V], arrays of [n], and the settings where the call has them.
   Arrays operator()(Arrays inputs, Call call, mx::Stream s) const;
+
+  // How many warps a block has for logits x.
+  int warps(const mx::array& x) const {
+    return std::get<0>(threads(x.shape(), x.itemsize()).second) / 32;
+  }
 
  private:
   using Size = std::tuple<int, int, int>;
@@ -175,6 +187,12 @@ Arrays Kernel::operator()(Arrays inputs, Call call, mx::Stream s) const {
     shapes.push_back({shape[0], width});
   }
   dtypes.resize(shapes.size(), dtype);
+  for (int place : call.like) {
+    shapes.push_back(inputs[place].shape());
+    dtypes.push_back(inputs[place].dtype());
+  }
+  shapes.insert(shapes.end(), call.sums.begin(), call.sums.end());
+  dtypes.resize(shapes.size(), mx::float32);
   if (shape[0] == 0) { // vmap over nothing
     Arrays nothing;
     for (size_t i = 0; i < shapes.size(); i++) {
@@ -185,7 +203,7 @@ Arrays Kernel::operator()(Arrays inputs, Call call, mx::Stream s) const {
   for (auto& input : inputs) {
     input.overwrite_descriptor(in_device_memory(input, s));
   }
-  auto [grid, block] = threads(shape, inputs[0].itemsize());
+  auto [grid, block] = threads({call.blocks ? call.blocks : shape[0], shape[1]}, inputs[0].itemsize());
   const std::vector<std::pair<std::string, mx::fast::TemplateArg>> options{
       {"T", dtype}, {"UNROLL", tuning_.unroll}, {"OPTION", call.option}};
   auto made = function_(inputs, shapes, dtypes, grid, block, options, std::nullopt, false, s);
@@ -285,44 +303,101 @@ mx::array gate_backward(const mx::array& pairs, const mx::array& cotangents, boo
 
 namespace {
 
-// The inputs as matrices of their rows, without norms with others in their place, and the settings.
+// How many blocks share rows of which sums are taken.
+int blocks_of(int rows) {
+  return std::min(rows, 512);
+}
+
+// The inputs as matrices of their rows, others in the place of norms and of cotangents that there are none of, and the
+// settings.
 Arrays of_heads(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s) {
   auto &x = inputs[0], &cosines = inputs[1];
   int features = x.shape(1) / counts.all(), positions = cosines.shape(0);
   Arrays given{x, mx::astype(cosines, mx::float32, s), mx::reshape(mx::astype(inputs[2], mx::float32, s), {positions, features}, s)};
-  for (int norm : {3, 4}) {
-    given.push_back(has_norms ? mx::reshape(mx::astype(inputs[norm], x.dtype(), s), {1, features}, s) : x);
+  for (int i = 0; i < 2; i++) {
+    auto& norm = inputs[has_norms ? 3 + std::min(i, counts.kinds() - 1) : 0];
+    given.push_back(has_norms ? mx::reshape(mx::astype(norm, x.dtype(), s), {1, features}, s) : x);
   }
-  for (size_t i = has_norms ? 5 : 3; i < inputs.size(); i++) {
+  size_t first = 3 + (has_norms ? counts.kinds() : 0);
+  for (size_t i = first; i < inputs.size(); i++) {
     given.push_back(mx::reshape(inputs[i], {x.shape(0), -1}, s));
   }
-  given.push_back(mx::array({eps, float(counts.heads), float(counts.key_heads), float(features), float(positions)}));
+  given.resize(inputs.size() > first ? 8 : 5, given.back());
+  given.push_back(mx::array(
+      {eps, float(counts.heads), float(counts.key_heads), float(features), float(positions), float(blocks_of(x.shape(0)))}));
   return given;
 }
 
 constexpr Tuning heads_tuning{256, 1, 4};
+const Names heads_forward_inputs{"x", "cosines", "sines", "query_norm", "key_norm", "settings"};
+const Names heads_backward_inputs{
+    "x", "cosines", "sines", "query_norm", "key_norm", "of_queries", "of_keys", "of_values", "settings"};
 
 } // namespace
 
 Arrays heads_forward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s) {
-  static const Kernel kernel(
-      "heads_forward",
-      {"x", "cosines", "sines", "query_norm", "key_norm", "settings"},
-      {"queries", "keys"},
-      std::string(heads_head) + heads_forward_body,
-      heads_tuning);
+  static const std::string body = std::string(heads_head) + heads_row + heads_forward_body;
+  static const Kernel both("heads_forward", heads_forward_inputs, {"queries", "keys"}, body, heads_tuning);
+  static const Kernel alone("heads_forward_alone", heads_forward_inputs, {"queries"}, no_keys_head + body, heads_tuning);
   int features = inputs[0].shape(1) / counts.all();
-  return kernel(of_heads(inputs, counts, has_norms, eps, s), {0, 0, has_norms, {counts.heads * features, counts.key_heads * features}}, s);
+  std::vector<int> widths{counts.heads * features, counts.key_heads * features};
+  widths.resize(counts.key_heads ? 2 : 1);
+  return (counts.key_heads ? both : alone)(of_heads(inputs, counts, has_norms, eps, s), {0, 0, has_norms, widths}, s);
 }
 
 mx::array heads_backward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s) {
-  static const Kernel kernel(
-      "heads_backward",
-      {"x", "cosines", "sines", "query_norm", "key_norm", "of_queries", "of_keys", "of_values", "settings"},
-      {"gradient"},
-      std::string(heads_head) + heads_backward_body,
-      heads_tuning);
+  static const std::string body = std::string(heads_head) + heads_row + heads_backward_body;
+  static const Kernel kernel("heads_backward", heads_backward_inputs, {"gradient"}, body, heads_tuning);
   return kernel(of_heads(inputs, counts, has_norms, eps, s), {0, 1, has_norms}, s)[0];
+}
+
+bool has_heads_norms(int features) {
+  return features >= 8 && features <= normed_features;
+}
+
+mx::array heads_norms(const Arrays& inputs, HeadCounts counts, float eps, mx::Stream s) {
+  static const std::string body = std::string(heads_head) + heads_norms_body;
+  static const Kernel kernel("heads_norms", heads_backward_inputs, {"sums"}, body, {256, 1});
+  auto& x = inputs[0];
+  int features = x.shape(1) / counts.all(), blocks = blocks_of(x.shape(0));
+  Call call{0, 0, true, {}, true, {}, {mx::Shape{blocks * kernel.warps(x), 2 * features}}, blocks};
+  return mx::reshape(mx::sum(kernel(of_heads(inputs, counts, true, eps, s), call, s)[0], 0, false, s), {2, features}, s);
+}
+
+bool has_norm_backward(int features) {
+  return features % 8 == 0 && features <= 2048;
+}
+
+Arrays norm_backward(const mx::array& x, const mx::array& weight, const mx::array& cotangent, float eps, mx::Stream s) {
+  static const Kernel kernel("norm_backward", {"x", "weight", "cotangents", "settings"}, {"gradient", "sums"}, norm_backward_body, {1024, 1});
+  int blocks = blocks_of(x.shape(0));
+  mx::array settings({eps, float(blocks)});
+  Call call{0, 1, false, {}, true, {}, {mx::Shape{blocks, x.shape(1)}}, blocks};
+  auto found = kernel({x, mx::reshape(weight, {1, -1}, s), cotangent, settings}, call, s);
+  return {found[0], mx::sum(found[1], 0, false, s)};
+}
+
+namespace {
+
+// So many rows that blocks share the work, each long enough to be worth a block.
+mx::array in_long_rows(const mx::array& x, mx::Stream s) {
+  int rows = x.shape(0);
+  while (rows > 512 && rows % 2 == 0) {
+    rows /= 2;
+  }
+  return mx::reshape(x, {rows, -1}, s);
+}
+
+} // namespace
+
+Arrays adam(const Arrays& inputs, mx::Stream s) {
+  static const Kernel kernel("adam", {"w", "g", "m", "v", "settings"}, {"new_w", "new_m", "new_v"}, adam_body, {128, 1, 1024});
+  return kernel(inputs, {0, 0, false, {}, true, {0, 2, 3}}, s);
+}
+
+mx::array sum_of_squares(const mx::array& x, mx::Stream s) {
+  static const Kernel kernel("squares", {"x"}, {"sums"}, squares_body, {256, 4});
+  return mx::sum(kernel({in_long_rows(x, s)}, {1, 0, false, {}, false}, s)[0], s);
 }
 
 } // namespace mlxffi::gpu

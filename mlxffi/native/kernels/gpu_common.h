@@ -121,6 +121,40 @@ struct Format<Bfloat> {
   }
 };
 
+// Eight numbers, whatever their dtype: in loads and stores of 16 bytes where they begin at such a boundary.
+template <typename A>
+FN void load_eight(const DEVICE A* from, LOCAL float (&x)[8]) {
+  enum { N = Format<A>::N };
+  const bool aligned = misalignment(from) == 0;
+  UNROLLED for (int k = 0; k < 8; k += N) {
+    float part[N];
+    if (aligned) {
+      Format<A>::unpack(load16(from + k), part);
+    }
+    UNROLLED for (int j = 0; j < N; ++j) {
+      x[k + j] = aligned ? part[j] : float(from[k + j]);
+    }
+  }
+}
+
+template <typename A>
+FN void store_eight(DEVICE A* to, LOCAL const float (&x)[8]) {
+  enum { N = Format<A>::N };
+  const bool aligned = misalignment(to) == 0;
+  UNROLLED for (int k = 0; k < 8; k += N) {
+    float part[N];
+    UNROLLED for (int j = 0; j < N; ++j) {
+      part[j] = x[k + j];
+      if (!aligned) {
+        to[k + j] = A(x[k + j]);
+      }
+    }
+    if (aligned) {
+      store16(to + k, Format<A>::pack(part));
+    }
+  }
+}
+
 // Elements before the first one at which both rows can be read 16 bytes at a time; all of them where there is none.
 template <typename T>
 FN uint lead(const DEVICE T* a, const DEVICE T* b, uint length) {

@@ -114,6 +114,32 @@ static intptr_t glue_mlxffi_paced(const intptr_t *arrays, size_t arrays_num, int
 }
 #endif
 
+#ifndef MLXFFI_LACKS_mlxffi_adam
+static intptr_t glue_mlxffi_adam(intptr_t parameter, intptr_t gradient, intptr_t m, intptr_t v, intptr_t numbers, intptr_t s) {
+  HOLD;
+  mlx_vector_array res = {0};
+  mlx_stream s_handle = glue_stream(s);
+  mlxffi_adam(&res, (mlx_array){(void *)parameter}, (mlx_array){(void *)gradient}, (mlx_array){(void *)m}, (mlx_array){(void *)v}, (mlx_array){(void *)numbers}, s_handle);
+  glue_stream_done(s, s_handle);
+  return (intptr_t)res.ctx;
+}
+#endif
+
+#ifndef MLXFFI_LACKS_mlxffi_sum_of_squares
+static intptr_t glue_mlxffi_sum_of_squares(intptr_t x, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlx_stream s_handle = glue_stream(s);
+  mlxffi_sum_of_squares(&res, (mlx_array){(void *)x}, s_handle);
+  glue_stream_done(s, s_handle);
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_mlxffi_sum_of_squares_here(intptr_t x) {
+  return glue_mlxffi_sum_of_squares(x, 0);
+}
+#endif
+
 #ifndef MLXFFI_LACKS_mlxffi_cross_entropy
 static intptr_t glue_mlxffi_cross_entropy(intptr_t logits, intptr_t targets, intptr_t weights, int ignore_index, bool has_ignore_index, double label_smoothing, int reduction, intptr_t s) {
   HOLD;
