@@ -21,7 +21,6 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...core import Dtype, array
-from ...fused import sum_of_squares
 from .. import checks
 from ..layers import on_cpu
 from ..schedules import Schedule
@@ -289,6 +288,31 @@ def uses_kernel(optimizer: object) -> bool:
     return bool(getattr(optimizer, "has_kernel", False)) and not on_cpu()
 
 
+def updated_where(
+    optimizer: Any, share: Share, grads: Mapping[str, array], state: State, params: Mapping[str, array]
+) -> tuple[Tree, State]:
+    """An update with a share of gradients.
+
+    Args:
+      optimizer: ours, or another.
+      share: of all gradients.
+      grads, params: by path, as many.
+      state: the optimizer's.
+
+    Returns:
+      (params, state), as they were where the update is not applied.
+    """
+    made: tuple[Tree, State]
+    if uses_kernel(optimizer):
+        made = optimizer.update_where(share, grads, state, params)
+        return made
+    scaled = {path: (grads[path] * share.scale).astype(working_dtype(item)) for path, item in params.items()}
+    made = tree_map(
+        lambda new, old: mx.where(share.applied, new, old), optimizer.update(scaled, state, params), (params, state)
+    )
+    return made
+
+
 def is_elementwise(optimizer: object) -> bool:
     """Whether an optimizer looks at each number by itself.
 
@@ -385,52 +409,6 @@ def zeros(parameter: array, *names: str) -> Moments:
       Arrays by name.
     """
     return {name: mx.zeros_like(parameter) for name in names}
-
-
-# --- gradients of bounded size ---
-
-
-def clip_grad_norm(grads: Tree, max_norm: float) -> tuple[Tree, array]:
-    """Scale gradients down by one factor, so that their total norm is at most `max_norm`.
-
-    Squares are added in float32 whatever the gradients' dtypes, in the tree's order.
-
-    Args:
-      grads: a tree of arrays, each of which keeps its dtype.
-      max_norm: at least 0.
-
-    Returns:
-      (grads, norm): the norm, float32 [], is the one before.
-    """
-    checks.non_negative("clip_grad_norm", "max_norm", max_norm)
-    norm = gradient_norm(grads)
-    factor = clip_factor(norm, max_norm)
-    return tree_map(lambda gradient: (gradient * factor).astype(gradient.dtype), grads), norm
-
-
-def gradient_norm(grads: Tree) -> array:
-    """The root of the sum of all squares.
-
-    Args:
-      grads: a tree of arrays.
-
-    Returns:
-      float32 [].
-    """
-    return mx.sqrt(sum((sum_of_squares(gradient) for _, gradient in paths(grads)), mx.array(0.0)))
-
-
-def clip_factor(norm: array, max_norm: float) -> array:
-    """By what gradients are multiplied.
-
-    Args:
-      norm: of them.
-      max_norm: at least 0.
-
-    Returns:
-      float32 [], at most 1.
-    """
-    return mx.minimum(max_norm / (norm + 1e-6), 1.0)
 
 
 # --- several optimizers ---

@@ -20,8 +20,9 @@ from ..losses import default_loss, sums_of
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
 from ..models.prepared import preparation_of
-from ..optimizers.base import Share, clip_factor, gradient_norm, is_elementwise, uses_kernel, working_dtype
-from ..trees import Tree, flatten, merged, refilled, tree_map
+from ..optimizers.base import Share, is_elementwise, updated_where
+from ..optimizers.clipping import clip_factor, gradient_norm
+from ..trees import Tree, flatten, merged, refilled
 from .args import TrainingArgs
 from .packing import Packing
 
@@ -348,23 +349,11 @@ def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply
         norm = each * gradient_norm(gradients)
         factor = clip_factor(norm, NO_LIMIT if args.max_grad_norm is None else args.max_grad_norm)
         share = Share(each * factor, mx.isfinite(norm) & (targets > 0))
-        trained, made = _updated(optimizer, share, gradients, state.optimizer, parameters)
+        trained, made = updated_where(optimizer, share, gradients, state.optimizer, parameters)
         state = state._replace(trained=trained, optimizer=made, window=None)
         return state, norm, share.applied.astype(mx.float32)
 
     return apply
-
-
-def _updated(
-    optimizer: Optimizer, share: Share, gradients: Gradients, state: Tree, parameters: Tree
-) -> tuple[Tree, Tree]:
-    """Parameters and an optimizer's state after an update; where it is not applied, as they were."""
-    if uses_kernel(optimizer):
-        made: tuple[Tree, Tree] = optimizer.update_where(share, gradients, state, parameters)  # type: ignore[attr-defined]
-        return made
-    scaled = {path: (gradients[path] * share.scale).astype(working_dtype(item)) for path, item in parameters.items()}
-    made = optimizer.update(scaled, state, parameters)
-    return tree_map(lambda new, old: mx.where(share.applied, new, old), made, (parameters, state))
 
 
 def _of_all(window: Window, world: World) -> Window:
