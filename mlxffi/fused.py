@@ -296,35 +296,41 @@ def paced(arrays: Sequence[ArrayLike], ahead: int, *, stream: Stream | None = No
 
 
 def adam(
-    parameter: ArrayLike,
-    gradient: ArrayLike,
-    m: ArrayLike,
-    v: ArrayLike,
+    parameters: Sequence[ArrayLike],
+    gradients: Sequence[ArrayLike],
+    m: Sequence[ArrayLike],
+    v: Sequence[ArrayLike],
     numbers: ArrayLike,
     *,
     stream: Stream | None = None,
-) -> list[Any]:
-    """A step of Adam or AdamW, computed in float32 (float64 for float64) and rounded once; on GPUs it is one kernel.
+) -> list[list[Any]]:
+    """A step of Adam or AdamW, computed in float32 (float64 for float64) and rounded once; on GPUs one kernel takes many
+    arrays.
 
     With g = scale gradient: m = beta_1 m + fresh_1 g; v = beta_2 v + fresh_2 g^2; and the parameter becomes
     kept parameter - rate m / (correction sqrt(v) + eps).
 
     Args:
-      parameter, gradient, m, v: floating point of one shape; both moments of one dtype.
+      parameters, gradients, m, v: as many floating-point arrays each; those at one place of one shape, and both moments
+        of one dtype.
       numbers: [10]: whether the step is taken (where it is 0, nothing changes), scale, rate, kept, beta_1, fresh_1,
         beta_2, fresh_2, correction, eps.
 
     Returns:
-      The new parameter, m and v, each in its old dtype.
+      The new parameters, m and v, each array in its old dtype.
 
     Source: Kingma and Ba 2015; Loshchilov and Hutter 2019. C: mlxffi_adam.
     """
-    given = [as_array(item) for item in (parameter, gradient, m, v, numbers)]
+    kinds, count = [kind_of(item) for item in parameters], len(parameters)
+    lists = [[as_array(item) for item in items] for items in (parameters, gradients, m, v)]
     if plain_mlxc:
-        found = _plain_adam(On(stream), *given)
+        steps = [_plain_adam(On(stream), *given, as_array(numbers)) for given in zip(*lists, strict=True)]
+        found = [step[place] for place in range(3) for step in steps]
     else:
-        found = take_arrays(graph.glue_mlxffi_adam(*(item._h for item in given), stream_of(stream)))
-    return [as_kind(kind_of(parameter), one) for one in found]
+        given = [part for items in lists for part in (handles(items), len(items))]
+        found = take_arrays(graph.glue_mlxffi_adam(*given, handle_of(as_array(numbers)), stream_of(stream)))
+    made = [as_kind(kind, one) for kind, one in zip(kinds * 3, found, strict=True)]
+    return [made[place * count : (place + 1) * count] for place in range(3)]
 
 
 def _plain_adam(ops: On, w: Array, gradient: Array, m: Array, v: Array, numbers: Array) -> list[Array]:
@@ -341,21 +347,28 @@ def _plain_adam(ops: On, w: Array, gradient: Array, m: Array, v: Array, numbers:
     return [ops.where(ops.not_equal(taken, 0), new, was) for new, was in zip(made, old, strict=True)]
 
 
-@in_kind
-def sum_of_squares(x: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """The sum of the squares of all numbers, always in the same order.
+def sum_of_squares(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Any:
+    """The sum of the squares of all numbers, always in the same order; on GPUs one kernel takes many arrays.
 
     Args:
-      x: floating point, any shape.
+      arrays: floating point, of any shapes.
 
     Returns:
-      [], float64 for float64, else float32.
+      [], float64 where one of them is, else float32.
 
     C: mlxffi_sum_of_squares.
     """
-    x = as_array(x)
+    given = [as_array(item) for item in arrays]
     if plain_mlxc:
-        ops = On(stream)
+        found = _plain_sum_of_squares(On(stream), given)
+    else:
+        found = own_array(graph.glue_mlxffi_sum_of_squares(handles(given), len(given), stream_of(stream)))
+    return as_kind(kind_of(*arrays), found)
+
+
+def _plain_sum_of_squares(ops: On, arrays: list[Array]) -> Array:
+    total = as_array(0.0)
+    for x in arrays:
         wide = x if x.dtype.name == "float64" else ops.astype(x, "float32")
-        return ops.sum(ops.square(wide))
-    return own_array(graph.glue_mlxffi_sum_of_squares(x._h, stream_of(stream)))
+        total = ops.add(total, ops.sum(ops.square(wide)))
+    return total

@@ -218,28 +218,30 @@ int mlxffi_decoder_block(
 int mlxffi_paced(mlx_vector_array *res, const mlx_vector_array arrays, int ahead, const mlx_stream s);
 
 /**
- * A step of Adam or AdamW for one array, computed in float32 (float64 for float64) and rounded once: with g = scale times
- * the gradient, m = beta_1 m + fresh_1 g; v = beta_2 v + fresh_2 g^2; w = kept w - rate m / (correction sqrt(v) + eps).
+ * A step of Adam or AdamW, computed in float32 (float64 for float64) and rounded once: with g = scale times the gradient,
+ * m = beta_1 m + fresh_1 g; v = beta_2 v + fresh_2 g^2; w = kept w - rate m / (correction sqrt(v) + eps). On a GPU, one
+ * kernel takes many arrays.
  *
- * `res`: the new parameter, m and v, each of its old dtype.
- * `parameter`, `gradient`, `m`, `v`: floating point of one shape; both moments of one dtype.
+ * `res`: the new parameters, behind them all m, and all v, each of its old dtype.
+ * `parameters`, `gradients`, `m`, `v`: as many floating-point arrays each; those at one place of one shape, both moments of
+ * one dtype.
  * `numbers`: [10], in this order: whether the step is taken (where it is 0, `res` has what was given), scale, rate, kept,
  * beta_1, fresh_1, beta_2, fresh_2, correction, eps.
  */
 int mlxffi_adam(
     mlx_vector_array *res,
-    const mlx_array parameter,
-    const mlx_array gradient,
-    const mlx_array m,
-    const mlx_array v,
+    const mlx_vector_array parameters,
+    const mlx_vector_array gradients,
+    const mlx_vector_array m,
+    const mlx_vector_array v,
     const mlx_array numbers,
     const mlx_stream s);
 
 /**
- * The sum of the squares of all numbers of x, floating point: [], float64 for float64, else float32. The order of the
- * terms is always the same.
+ * The sum of the squares of all numbers of floating-point arrays: [], float64 where one of them is, else float32. The order
+ * of the terms is always the same. On a GPU, one kernel takes many arrays.
  */
-int mlxffi_sum_of_squares(mlx_array *res, const mlx_array x, const mlx_stream s);
+int mlxffi_sum_of_squares(mlx_array *res, const mlx_vector_array arrays, const mlx_stream s);
 
 #ifdef __cplusplus
 }

@@ -32,8 +32,8 @@ OF_MOMENTS = ("m", "v", "new_m", "new_v")
 ROWS = "loss lse_q lse_p"
 TURNS = "cosines sines query_norm key_norm"
 CASES = {
-    "adam": ("w g m v settings", "new_w new_m new_v", "adam_body"),
-    "squares": ("x", "sums", "squares_body"),
+    "adam": ("w0 w1 g0 g1 m0 m1 v0 v1 settings", "new_w0 new_w1 new_m0 new_m1 new_v0 new_v1", "adam_both"),
+    "squares": ("x0 x1", "sums", "squares_both"),
     "cross_entropy_forward": ("logits targets settings", "loss lse", "cross_entropy_forward_body"),
     "cross_entropy_backward": ("logits targets lse cotangent settings", "gradient", "cross_entropy_backward_body"),
     "gate_forward": ("pairs", "units", "gate_forward_body"),
@@ -80,6 +80,9 @@ def metal_text() -> str:
     for name in FILES:
         found = re.findall(r'const char\* (\w+) = R"gpu\((.*?)\)gpu"', (KERNELS / name).read_text(), re.DOTALL)
         pieces.update(found)
+    for name in ("adam", "squares"):  # for two arrays
+        each = "".join(pieces[f"{name}_choice"].replace("#", str(number)) for number in range(2))
+        pieces[f"{name}_both"] = pieces[f"{name}_head"].replace("#", "0") + each + pieces[f"{name}_body"]
     parts = ("common", "cross_entropy", "divergence", "gate", "heads", "norm", "optimizer")
     shared = pieces["metal_prelude"] + "".join(pieces[f"{part}_source"] for part in parts)
     for whole, single in (
@@ -97,16 +100,19 @@ def metal_text() -> str:
 
 def function(name: str, pieces: dict[str, str]) -> str:
     inputs, outputs, parts = (text.split() for text in CASES[name])
-    parameters = [f"const {_type(word)}* {word}" for word in inputs]
-    parameters.insert(1, f"const int* {inputs[0]}_shape")
+    body = PLACES + pieces["metal_prologue"] + "".join(pieces[part] for part in parts)
+    parameters = []
+    for word in inputs:
+        told = (f"const {_type(word)}* {word}", f"const int* {word}_shape", f"int {word}_ndim")
+        parameters += [text for text in told if text.split()[-1].lstrip("*") in (word, *re.findall(r"\w+", body))]
     parameters += [f"{_type(word)}* {word}" for word in outputs]
     parameters.append("uint3 threadgroup_position_in_grid")
-    body = PLACES + pieces["metal_prologue"] + "".join(pieces[part] for part in parts)
     words = "template <typename T, int UNROLL, bool OPTION, typename G = T, typename M = T>"
     return f"{words}\nvoid run_{name}({', '.join(parameters)}) {{{body}}}\n"
 
 
 def _type(word: str) -> str:
+    word = word.rstrip("01")
     special = {"targets": "int", "g": "G", **dict.fromkeys(OF_DTYPE, "T"), **dict.fromkeys(OF_MOMENTS, "M")}
     return special.get(word, "float")
 

@@ -131,13 +131,15 @@ def heads(
     return [*turned, v]
 
 
-def adam(w: Array, gradient: Array, m: Array, v: Array, numbers: Array) -> list[Array]:
+def adam(ws: list[Array], gradients: list[Array], ms: list[Array], vs: list[Array], numbers: Array) -> list[Array]:
     taken, scale, rate, kept, beta_1, fresh_1, beta_2, fresh_2, correction, eps = numbers
     if not taken:
-        return [w, m, v]
-    g = scale * gradient
-    m, v = beta_1 * m + fresh_1 * g, beta_2 * v + fresh_2 * g**2
-    return [kept * w - rate * m / (correction * np.sqrt(v) + eps), m, v]
+        return [*ws, *ms, *vs]
+    gs = [scale * gradient for gradient in gradients]
+    ms = [beta_1 * m + fresh_1 * g for m, g in zip(ms, gs, strict=True)]
+    vs = [beta_2 * v + fresh_2 * g**2 for v, g in zip(vs, gs, strict=True)]
+    steps = [m / (correction * np.sqrt(v) + eps) for m, v in zip(ms, vs, strict=True)]
+    return [*(kept * w - rate * step for w, step in zip(ws, steps, strict=True)), *ms, *vs]
 
 
 REFERENCE |= {
@@ -168,7 +170,7 @@ REFERENCE |= {
         q, k, v, scale, "causal" if causal else "", mask, None
     ),
     "mlxffi_adam": adam,
-    "mlxffi_sum_of_squares": lambda x: np.square(x).sum(),
+    "mlxffi_sum_of_squares": lambda arrays: sum(np.square(x).sum() for x in arrays),
     "mlxffi_heads": heads,
     "mlxffi_paced": lambda arrays, _: arrays,
     "mlxffi_swiglu": lambda gate, up: gated(lambda x: x / (1 + np.exp(-x)), gate, up),
@@ -248,11 +250,13 @@ def _optimizers(calls: Calls) -> None:
     for taken in (1, 0):
         numbers = np.array([taken, *step[1:]], np.float32)
         for dtype in ("float32", "bfloat16"):
-            w, g, m, v = (F(3, 4, salt=salt, dtype=dtype) for salt in range(4))
-            calls.add("mlxffi_adam", w, g, m, np.abs(v), numbers, gives=3, dtypes=[dtype] * 3)
-    calls.refused("mlxffi_adam", F(3), F(3, salt=1), F(2), F(2), numbers, gives=3)
-    calls.add("mlxffi_sum_of_squares", F(3, 4))
-    calls.add("mlxffi_sum_of_squares", F(3, 4, dtype="bfloat16"))
+            w, g, m, v = (
+                [F(3, 4, salt=salt, dtype=dtype), F(5, salt=salt + 4, dtype=dtype)] for salt in range(4)
+            )
+            calls.add("mlxffi_adam", w, g, m, list(map(np.abs, v)), numbers, gives=6, dtypes=[dtype] * 6)
+    calls.refused("mlxffi_adam", [F(3)], [F(3, salt=1)], [F(2)], [F(2)], numbers, gives=3)
+    calls.add("mlxffi_sum_of_squares", [F(3, 4), F(5, salt=1)])
+    calls.add("mlxffi_sum_of_squares", [F(3, 4, dtype="bfloat16")])
 
 
 def _fused(calls: Calls) -> None:

@@ -137,14 +137,7 @@ extern "C" int mlxffi_heads(
       norms.push_back(of_shape(*of_keys, {width}, "key_norm"));
     }
     auto stream = kernel_stream(s);
-    auto found = mlxffi::prepared_heads(mx::reshape(input, {rows, input.shape(-1)}, stream), counts, turns, norms, eps, stream);
-    for (auto& one : found) {
-      auto shape = input.shape();
-      shape.back() = one.shape(1);
-      shape.push_back(width);
-      one = mx::reshape(one, shape, stream);
-    }
-    put(res, found);
+    put(res, mlxffi::prepared_heads(input, counts, turns, norms, eps, stream));
   });
 }
 

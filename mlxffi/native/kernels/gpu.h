@@ -46,25 +46,28 @@ Arrays divergence_backward(
 mx::array gate_forward(const mx::array& pairs, bool gelu, mx::Stream s);
 mx::array gate_backward(const mx::array& pairs, const mx::array& cotangents, bool gelu, mx::Stream s);
 
-// {queries, keys} or {queries}, [n, all their features], of the inputs of heads.cpp; and the gradient of the first of these,
+// {queries, keys} or {queries}, [..., heads, features], of the inputs of heads.cpp; and the gradient of the first of these,
 // by the cotangents behind them.
 Arrays heads_forward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s);
 mx::array heads_backward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s);
 
-// The gradients of the norms' weights by the same inputs, float32 [2, features], the second all 0 where there are queries
-// alone; for so many features of a head.
+// The gradients of the norms' weights by the same inputs, float32 [kinds, features]; for so many features of a head.
 mx::array heads_norms(const Arrays& inputs, HeadCounts counts, float eps, mx::Stream s);
 bool has_heads_norms(int features);
 
-// The gradients of RMSNorm: of rows x [n, V] in their dtype, and of the weight [V] in float32; for V of some sizes.
+// The gradients of RMSNorm: of x [..., V] in its dtype, and of the weight [V] in float32; for V of some sizes.
 Arrays norm_backward(const mx::array& x, const mx::array& weight, const mx::array& cotangent, float eps, mx::Stream s);
 bool has_norm_backward(int features);
 
-// {parameter, m, v} of the inputs of optimizer.cpp, of which all but the numbers are [n, V] and the moments float32 or of
-// the parameter's dtype.
+// What one kernel does for many arrays of one dtype, which may have any shapes: how many at most, and which.
+int arrays_of_adam();
+int arrays_of_squares();
+bool is_one_of_many(const mx::array& x);
+
+// All new parameters, all m and all v, of the inputs of optimizer.cpp.
 Arrays adam(const Arrays& inputs, mx::Stream s);
 
-// float32 [], of [n, V] with V >= 1.
-mx::array sum_of_squares(const mx::array& x, mx::Stream s);
+// float32 [].
+mx::array sum_of_squares(const Arrays& arrays, mx::Stream s);
 
 } // namespace mlxffi::gpu

@@ -67,6 +67,16 @@ FN void reduce(LOCAL float (&v)[K], Team team) {
   block_barrier(); // scratch is free again
 }
 
+// How many numbers the first axes have.
+template <typename S>
+FN uint size_of(S shape, int axes) {
+  uint size = 1;
+  for (int i = 0; i < axes; ++i) {
+    size *= uint(shape[i]);
+  }
+  return size;
+}
+
 // --- sixteen bytes of a row ---
 
 template <typename T>

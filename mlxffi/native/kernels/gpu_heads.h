@@ -148,7 +148,7 @@ inline constexpr const char* heads_head = R"gpu(
   const HeadLayout layout = head_layout(uint(settings[1]), uint(settings[2]), uint(settings[3]), settings[0]);
   const uint features = 2 * layout.half_width, turned = layout.heads + layout.key_heads;
   const uint every = turned + layout.key_heads;
-  const uint rows = uint(x_shape[0]), positions = uint(settings[4]);
+  const uint rows = size_of(x_shape, x_ndim - 1), positions = uint(settings[4]);
 )gpu";
 
 inline constexpr const char* heads_row = R"gpu(
@@ -184,7 +184,8 @@ inline constexpr const char* heads_backward_body = R"gpu(
   }
 )gpu";
 
-// Each warp has a row of sums for some of the heads of each `blocks`-th row: of norms of queries, and behind them of keys.
+// Each warp has a row of sums for some of the heads of each `blocks`-th row: of norms of queries, and behind them of keys if
+// there are any.
 inline constexpr const char* heads_norms_body = R"gpu(
   const uint blocks = uint(settings[5]);
   float of_query_norm[2 * PAIRS], of_key_norm[2 * PAIRS];
@@ -205,10 +206,13 @@ inline constexpr const char* heads_norms_body = R"gpu(
       }
     }
   }
-  DEVICE float* out = sums + (size_t(row) * team.warps + team.warp) * 2 * features;
+  const uint kinds = layout.key_heads > 0 ? 2 : 1;
+  DEVICE float* out = sums + (size_t(row) * team.warps + team.warp) * kinds * features;
   if (row < blocks) {
     write_shares(of_query_norm, layout, team, out);
-    write_shares(of_key_norm, layout, team, out + features);
+    if (kinds == 2) {
+      write_shares(of_key_norm, layout, team, out + features);
+    }
   }
 )gpu";
 

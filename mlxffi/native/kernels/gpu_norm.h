@@ -53,7 +53,7 @@ FN void norm_row(
 // settings are eps and the number of blocks, of which each has every so many-th row; sums are their parts in the gradient of
 // the weight.
 inline constexpr const char* norm_backward_body = R"gpu(
-  const uint rows = uint(x_shape[0]), length = uint(x_shape[1]), blocks = uint(settings[1]);
+  const uint rows = size_of(x_shape, x_ndim - 1), length = uint(x_shape[x_ndim - 1]), blocks = uint(settings[1]);
   Eight weights, shares;
   weights.clear();
   shares.clear();

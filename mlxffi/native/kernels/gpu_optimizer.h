@@ -1,5 +1,5 @@
-// Kernel source of optimizers: an update of an array in one pass, and the sum of an array's squares, shared by CUDA and
-// Metal (see gpu_common.h).
+// Kernel source of optimizers: an update of arrays in one pass, and the sums of arrays' squares, shared by CUDA and Metal
+// (see gpu_common.h).
 #pragma once
 
 namespace mlxffi::gpu {
@@ -35,9 +35,9 @@ struct Adam {
   }
 };
 
-// A row of a parameter, of its gradient and of its moments, and where they are written.
+// A parameter, its gradient and its moments, and where they are written.
 template <typename T, typename G, typename M>
-struct AdamRow {
+struct AdamArrays {
   const DEVICE T* w;
   const DEVICE G* g;
   const DEVICE M* m;
@@ -48,7 +48,7 @@ struct AdamRow {
 };
 
 template <typename T, typename G, typename M>
-FN void adam(AdamRow<T, G, M> at, uint length, Adam rule, Team team) {
+FN void adam(AdamArrays<T, G, M> at, uint length, Adam rule, Team team) {
   const uint whole = length / 8 * 8;
   for (uint i = team.index * 8; i < whole; i += team.width * 8) {
     float w[8], g[8], m[8], v[8];
@@ -74,18 +74,18 @@ FN void adam(AdamRow<T, G, M> at, uint length, Adam rule, Team team) {
 
 // From pointers that know their types.
 template <typename T, typename G, typename M>
-FN AdamRow<T, G, M> adam_row(
+FN AdamArrays<T, G, M> adam_arrays(
     const DEVICE T* w, const DEVICE G* g, const DEVICE M* m, const DEVICE M* v, DEVICE T* new_w, DEVICE M* new_m,
-    DEVICE M* new_v, size_t first) {
-  AdamRow<T, G, M> row;
-  row.w = w + first;
-  row.g = g + first;
-  row.m = m + first;
-  row.v = v + first;
-  row.new_w = new_w + first;
-  row.new_m = new_m + first;
-  row.new_v = new_v + first;
-  return row;
+    DEVICE M* new_v) {
+  AdamArrays<T, G, M> at;
+  at.w = w;
+  at.g = g;
+  at.m = m;
+  at.v = v;
+  at.new_w = new_w;
+  at.new_m = new_m;
+  at.new_v = new_v;
+  return at;
 }
 
 struct Squares {
@@ -102,26 +102,47 @@ struct Squares {
 } // namespace mlxffi_losses
 )gpu";
 
-inline constexpr const char* adam_body = R"gpu(
-  const uint length = uint(w_shape[1]);
-  Adam rule;
-  rule.read(settings);
-  if (row < uint(w_shape[0])) {
-    adam(adam_row(w, g, m, v, new_w, new_m, new_v, size_t(row) * length), length, rule, team);
+// Each row of blocks has an array, of those whose names end with numbers, for which # stands.
+inline constexpr const char* adam_head = R"gpu(
+  auto at = adam_arrays(w#, g#, m#, v#, new_w#, new_m#, new_v#);
+  uint length = 0;
+)gpu";
+
+inline constexpr const char* adam_choice = R"gpu(
+  if (row == #) {
+    at = adam_arrays(w#, g#, m#, v#, new_w#, new_m#, new_v#);
+    length = size_of(w#_shape, w#_ndim);
   }
 )gpu";
 
+inline constexpr const char* adam_body = R"gpu(
+  Adam rule;
+  rule.read(settings);
+  adam(at, length, rule, team);
+)gpu";
+
+inline constexpr const char* squares_head = R"gpu(
+  const DEVICE T* x = x#;
+  uint length = 0;
+)gpu";
+
+inline constexpr const char* squares_choice = R"gpu(
+  if (row == #) {
+    x = x#;
+    length = size_of(x#_shape, x#_ndim);
+  }
+)gpu";
+
+// A sum of each block.
 inline constexpr const char* squares_body = R"gpu(
-  const uint length = uint(x_shape[1]);
-  if (row < uint(x_shape[0])) { // for all threads of a block alike
-    Squares squares;
-    squares.sum = 0.0f;
-    sweep<T, UNROLL>(x + size_t(row) * length, length, team, squares);
-    float total[1] = {squares.sum};
-    reduce<false>(total, team);
-    if (team.index == 0) {
-      sums[row] = total[0];
-    }
+  Squares squares;
+  squares.sum = 0.0f;
+  sweep<T, 4>(x, length, team, squares);
+  float total[1] = {squares.sum};
+  reduce<false>(total, team);
+  if (team.lane == 0 && team.warp == 0) {
+    const uint width = team.warps * team.lanes;
+    sums[row * (team.width / width) + team.index / width] = total[0];
   }
 )gpu";
 

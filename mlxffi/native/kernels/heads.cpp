@@ -22,11 +22,18 @@ class HeadOperation : public Fused {
   bool is_node() const override {
     return false;
   }
-  // So many heads from the `first` on, [n, count, D].
+  // The shape of so many heads, [..., count, D], of x [..., features of all].
+  mx::Shape shape_of(const mx::array& x, int count) const {
+    auto shape = batch_of(x);
+    shape.insert(shape.end(), {count, x.shape(-1) / counts_.all()});
+    return shape;
+  }
+  // So many heads from the `first` on.
   mx::array some(const mx::array& x, int first, int count) const {
-    int features = x.shape(1) / counts_.all();
-    auto part = mx::slice(x, {0, first * features}, {x.shape(0), (first + count) * features}, where());
-    return mx::reshape(part, {x.shape(0), count, features}, where());
+    int features = x.shape(-1) / counts_.all();
+    mx::Shape begin(x.ndim(), 0), end = x.shape();
+    begin.back() = first * features, end.back() = (first + count) * features;
+    return mx::reshape(mx::slice(x, begin, end, where()), shape_of(x, count), where());
   }
   mx::array turned(const mx::array& heads, const Arrays& inputs, int norm) const;
   Arrays prepared(const Arrays& inputs) const {
@@ -39,9 +46,8 @@ class HeadOperation : public Fused {
     return {q, k, some(inputs[0], heads + key_heads, key_heads)};
   }
   std::vector<mx::Shape> shapes_of(const Arrays& inputs) const {
-    int rows = inputs[0].shape(0), features = inputs[0].shape(1) / counts_.all();
-    std::vector<mx::Shape> shapes{{rows, counts_.heads, features}};
-    shapes.resize(outputs(), {rows, counts_.key_heads, features});
+    std::vector<mx::Shape> shapes{shape_of(inputs[0], counts_.heads)};
+    shapes.resize(outputs(), shape_of(inputs[0], counts_.key_heads));
     return shapes;
   }
   int outputs() const {
@@ -56,12 +62,12 @@ class HeadOperation : public Fused {
 mx::array HeadOperation::turned(const mx::array& heads, const Arrays& inputs, int norm) const {
   auto s = where();
   auto dtype = sums_dtype(heads);
-  int rows = heads.shape(0), count = heads.shape(1), half = heads.shape(2) / 2, positions = inputs[1].shape(0);
+  int count = heads.shape(-2), half = heads.shape(-1) / 2, positions = inputs[1].shape(0);
   auto x = mx::astype(heads, dtype, s);
   if (has_norms_) {
     x = mx::fast::rms_norm(x, mx::astype(inputs[norm], dtype, s), eps_, s);
   }
-  x = mx::reshape(x, {rows / positions, positions, count, 2, half}, s);
+  x = mx::reshape(x, {-1, positions, count, 2, half}, s);
   auto other = mx::take(x, mx::array({1, 0}), 3, s);
   auto cosines = mx::reshape(mx::astype(inputs[1], dtype, s), {positions, 1, 1, half}, s);
   auto sines = mx::reshape(mx::astype(inputs[2], dtype, s), {positions, 1, 2, half}, s);
@@ -89,7 +95,7 @@ class HeadsGradient : public HeadOperation {
   }
 };
 
-// The same inputs -> the gradients of both norms' weights, in the dtype of sums [2, D]; of queries alone, the second is 0.
+// The same inputs -> the gradients of norms' weights, in the dtype of sums [kinds, D].
 class NormsGradient : public HeadOperation {
  public:
   using HeadOperation::HeadOperation;
@@ -98,7 +104,7 @@ class NormsGradient : public HeadOperation {
     return "FusedNormsGradient";
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {{2, inputs[0].shape(1) / counts_.all()}};
+    return {{counts_.kinds(), inputs[0].shape(-1) / counts_.all()}};
   }
 
  protected:
@@ -110,11 +116,10 @@ class NormsGradient : public HeadOperation {
     norms.resize(counts_.kinds());
     auto fun = [&](const Arrays& values) { return prepared(replaced(inputs, norms, values)); };
     auto found = mx::vjp(fun, chosen(inputs, norms), {inputs.end() - outputs(), inputs.end()}).second;
-    found.resize(2, mx::zeros_like(found[0], where()));
     return {mx::astype(mx::stack(found, 0, where()), sums_dtype(inputs[0]), where())};
   }
   Arrays as_graph(const Arrays& inputs) const override {
-    bool has_kernel = gpu::has_heads_norms(inputs[0].shape(1) / counts_.all());
+    bool has_kernel = gpu::has_heads_norms(inputs[0].shape(-1) / counts_.all());
     return has_kernel ? Arrays{gpu::heads_norms(inputs, counts_, eps_, where())} : composed(inputs);
   }
 };
@@ -150,10 +155,6 @@ class Heads : public HeadOperation {
   }
   Arrays as_graph(const Arrays& inputs) const override {
     auto found = gpu::heads_forward(inputs, counts_, has_norms_, eps_, where());
-    auto shapes = shapes_of(inputs);
-    for (size_t i = 0; i < found.size(); i++) {
-      found[i] = mx::reshape(found[i], shapes[i], where());
-    }
     if (counts_.key_heads) {
       found.push_back(some(inputs[0], counts_.heads + counts_.key_heads, counts_.key_heads));
     }
@@ -167,8 +168,9 @@ class Heads : public HeadOperation {
 Arrays Heads::of_norms(const Arrays& inputs) const {
   auto s = where();
   Arrays found;
-  for (auto& sum : mx::split(apply(std::make_shared<NormsGradient>(s, counts_, true, eps_), inputs)[0], 2, 0, s)) {
-    found.push_back(mx::astype(mx::squeeze(sum, 0, s), inputs[3].dtype(), s));
+  auto sums = mx::astype(apply(std::make_shared<NormsGradient>(s, counts_, true, eps_), inputs)[0], inputs[3].dtype(), s);
+  for (auto& sum : mx::split(sums, counts_.kinds(), 0, s)) {
+    found.push_back(mx::squeeze(sum, 0, s));
   }
   return found;
 }

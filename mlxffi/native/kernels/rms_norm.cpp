@@ -206,9 +206,7 @@ class RMSNormGradients : public Normalization {
     return {found[0], mx::astype(found[1], sums_dtype(inputs[0]), where())};
   }
   Arrays as_graph(const Arrays& inputs) const override {
-    auto rows = [&](const mx::array& x) { return mx::reshape(x, {-1, inputs[0].shape(-1)}, where()); };
-    auto found = gpu::norm_backward(rows(inputs[0]), inputs[1], rows(inputs[2]), eps_, where());
-    return {mx::reshape(found[0], inputs[0].shape(), where()), found[1]};
+    return gpu::norm_backward(inputs[0], inputs[1], inputs[2], eps_, where());
   }
 };
 

@@ -11,7 +11,7 @@ from ..._errors import ArgumentError
 from ...core import Dtype, array
 from ...fused import adam
 from .. import checks
-from .base import ArrayOptimizer, LearningRate, Moments, Rule, Share, scalars, zeros
+from .base import ArrayOptimizer, Arrays, LearningRate, Moments, Rule, RuleOfMany, Share, scalars, zeros
 
 
 @dataclass(frozen=True)
@@ -270,15 +270,15 @@ class _Adam(ArrayOptimizer):
 
         return follow
 
-    def _kernel(self, step: array, rate: array, share: Share, kept: array | float, bias_correction: bool) -> Rule:
+    def _kernel(self, step: array, rate: array, share: Share, kept: array | float, bias_correction: bool) -> RuleOfMany:
         (b1, b2), correction = self.betas, mx.array(1.0)
         if bias_correction:
             rate, correction = rate / (1 - b1**step), mx.rsqrt(1 - b2**step)
         values = (share.applied, share.scale, rate, kept, b1, 1 - b1, b2, 1 - b2, correction, self.eps)
         numbers = mx.stack([mx.array(value).astype(mx.float32) for value in values])
 
-        def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
-            made, m, v = adam(w, g, moments["m"], moments["v"], numbers)
+        def follow(grads: Arrays, arrays: Arrays, moments: dict[str, Arrays]) -> tuple[Arrays, dict[str, Arrays]]:
+            made, m, v = adam(arrays, grads, moments["m"], moments["v"], numbers)
             return made, {"m": m, "v": v}
 
         return follow
@@ -297,7 +297,7 @@ class Adam(_Adam):
     Source: Kingma and Ba 2015, Adam, whose correction is off unless asked for, as in mlx.optimizers.
     """
 
-    has_kernel = True
+    kernel_moments = ("m", "v")
 
     bias_correction: bool = False
 
@@ -308,7 +308,7 @@ class Adam(_Adam):
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         return self._rule(step, rate, dtype, self.bias_correction)
 
-    def kernel(self, step: array, rate: array, share: Share) -> Rule:
+    def kernel(self, step: array, rate: array, share: Share) -> RuleOfMany:
         return self._kernel(step, rate, share, 1.0, self.bias_correction)
 
 
@@ -326,7 +326,7 @@ class AdamW(_Adam):
     Source: Loshchilov and Hutter 2019, Decoupled weight decay regularization.
     """
 
-    has_kernel = True
+    kernel_moments = ("m", "v")
 
     weight_decay: float = 0.01
     bias_correction: bool = False
@@ -341,7 +341,7 @@ class AdamW(_Adam):
         kept = 1 - rate.astype(dtype) * self.weight_decay
         return lambda g, w, moments: plain(g, w * kept, moments)
 
-    def kernel(self, step: array, rate: array, share: Share) -> Rule:
+    def kernel(self, step: array, rate: array, share: Share) -> RuleOfMany:
         return self._kernel(step, rate, share, 1 - rate * self.weight_decay, self.bias_correction)
 
 

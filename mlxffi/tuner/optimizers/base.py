@@ -8,7 +8,7 @@
 All arithmetic is in the parameter's dtype, as in mlx.optimizers: parameters and moments keep it, and the scalars of a
 formula are rounded to it. They are made once per step for each dtype, not for each array. float16 is the exception:
 squares of gradients leave its range at both ends, so moments and arithmetic are float32. On GPUs an optimizer that
-`has_kernel` updates each array by one, whose arithmetic is float32 for all dtypes.
+has a kernel updates many arrays by one, whose arithmetic is float32 for all dtypes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ State: TypeAlias = "dict[str, Any]"
 # The moments of one parameter by name, and the step of one parameter: (gradient, parameter, moments) -> both anew.
 Moments: TypeAlias = "dict[str, array]"
 Rule: TypeAlias = "Callable[[array, array, Moments], tuple[array, Moments]]"
+# The same of many parameters.
+Arrays: TypeAlias = "list[array]"
+RuleOfMany: TypeAlias = "Callable[[Arrays, Arrays, dict[str, Arrays]], tuple[Arrays, dict[str, Arrays]]]"
 
 
 class Share(NamedTuple):
@@ -123,8 +126,8 @@ class ArrayOptimizer(Optimizer):
 
     learning_rate: LearningRate | None
 
-    # Whether there is a `kernel`.
-    has_kernel: ClassVar[bool] = False
+    # The names of the moments of a `kernel`, where there is one.
+    kernel_moments: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         if not callable(self.learning_rate):
@@ -154,15 +157,15 @@ class ArrayOptimizer(Optimizer):
           A function from gradient, parameter and moments to the new parameter and moments.
         """
 
-    def kernel(self, step: array, rate: array, share: Share) -> Rule:
-        """The update rule for all dtypes, as one kernel of GPUs.
+    def kernel(self, step: array, rate: array, share: Share) -> RuleOfMany:
+        """The update rule for all dtypes, as a kernel of GPUs.
 
         Args:
           step, rate: as in `rule`.
           share: by what the rule multiplies gradients, and whether it changes anything.
 
         Returns:
-          A function from gradient, parameter and moments, of their own dtypes, to the new parameter and moments.
+          A function from gradients, parameters and moments, of their own dtypes, to the new parameters and moments.
         """
         raise NotImplementedError(f"[{self._name}] has no kernel")
 
@@ -215,8 +218,10 @@ class ArrayOptimizer(Optimizer):
         require_state(self._name, state, *SCALARS)
         moments = {name: flatten(tree) for name, tree in state.items() if name not in SCALARS}
         step, rate = state["step"] + 1, self.rate(state["step"])
-        kernel = self.kernel(step, rate, share) if uses_kernel(self) else None
-        self._follow(gradients, lambda dtype: kernel or in_dtype(self.rule(step, rate, dtype), dtype), arrays, moments)
+        if uses_kernel(self):
+            self._follow_kernel(gradients, self.kernel(step, rate, share), arrays, moments)
+        else:
+            self._follow(gradients, lambda dtype: in_dtype(self.rule(step, rate, dtype), dtype), arrays, moments)
         trees = {name: refilled(state[name], found) for name, found in moments.items()}
         return refilled(params, arrays), {"step": step, "learning_rate": rate, **trees}
 
@@ -237,11 +242,31 @@ class ArrayOptimizer(Optimizer):
             try:
                 made, after = rules[dtype](gradient, arrays[path], found)
             except KeyError as missing:
-                lost = f"{missing.args[0]}.{path}"
-                raise ArgumentError(f"[{self._name}.update] state: expected {lost}, got none") from None
+                raise self._lacks(missing.args[0], path) from None
             arrays[path] = made.astype(arrays[path].dtype)
             for name, value in after.items():
                 moments[name][path] = value
+
+    def _follow_kernel(
+        self,
+        gradients: Mapping[str, array],
+        rule: RuleOfMany,
+        arrays: dict[str, array],
+        moments: Mapping[str, dict[str, array]],
+    ) -> None:
+        """`_follow` for all arrays at once."""
+        for name in self.kernel_moments:
+            for path in gradients:
+                if path not in moments.get(name, {}):
+                    raise self._lacks(name, path)
+        old = {name: [moments[name][path] for path in gradients] for name in self.kernel_moments}
+        made, after = rule(list(gradients.values()), [arrays[path] for path in gradients], old)
+        arrays.update(zip(gradients, made, strict=True))
+        for name, values in after.items():
+            moments[name].update(zip(gradients, values, strict=True))
+
+    def _lacks(self, moment: str, path: str) -> ArgumentError:
+        return ArgumentError(f"[{self._name}.update] state: expected {moment}.{path}, got none")
 
     def _fresh(self, path: str, parameter: array) -> Moments:
         if not mx.issubdtype(parameter.dtype, mx.floating):
@@ -285,7 +310,7 @@ def uses_kernel(optimizer: object) -> bool:
     Returns:
       True on GPUs, for one that has a kernel.
     """
-    return bool(getattr(optimizer, "has_kernel", False)) and not on_cpu()
+    return bool(getattr(optimizer, "kernel_moments", ())) and not on_cpu()
 
 
 def updated_where(

@@ -36,7 +36,7 @@ def gradient_norm(grads: Tree) -> array:
     Returns:
       float32 [].
     """
-    return mx.sqrt(sum((sum_of_squares(gradient) for _, gradient in paths(grads)), mx.array(0.0)))
+    return mx.sqrt(sum_of_squares([gradient for _, gradient in paths(grads)] or [mx.zeros([])]))
 
 
 def clip_factor(norm: array, max_norm: float) -> array:

@@ -3254,13 +3254,13 @@ static PyObject *abi_paced(Value *v) {
 
 static PyObject *abi_adam(Value *v) {
   mlx_vector_array res = {0};
-  mlxffi_adam(&res, v[0].array, v[1].array, v[2].array, v[3].array, v[4].array, v[5].stream);
+  mlxffi_adam(&res, v[0].vector, v[1].vector, v[2].vector, v[3].vector, v[4].array, v[5].stream);
   return listed(res);
 }
 
 static PyObject *abi_sum_of_squares(Value *v) {
   mlx_array res = {0};
-  mlxffi_sum_of_squares(&res, v[0].array, v[1].stream);
+  mlxffi_sum_of_squares(&res, v[0].vector, v[1].stream);
   return one(res);
 }
 
@@ -3773,8 +3773,8 @@ const AbiRow abi_rows[] = {
   {{"lora_linear", "aaaafs", abi_lora_linear}, "x,weight,a,b,scale,s"},
   {{"lora_quantized_linear", "aaaAaafIIts", abi_lora_quantized_linear}, "x,w,scales,biases,a,b,scale,group_size,bits,mode,s"},
   {{"paced", "vis", abi_paced}, "arrays,ahead,s"},
-  {{"adam", "aaaaas", abi_adam}, "parameter,gradient,m,v,numbers,s"},
-  {{"sum_of_squares", "as", abi_sum_of_squares}, "x,s"},
+  {{"adam", "vvvvas", abi_adam}, "parameters,gradients,m,v,numbers,s"},
+  {{"sum_of_squares", "vs", abi_sum_of_squares}, "arrays,s"},
   {{"cross_entropy", "aaAIfis", abi_cross_entropy}, "logits,targets,weights,ignore_index,label_smoothing,reduction,s"},
   {{"kl_div_loss", "aafbis", abi_kl_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},
   {{"js_div_loss", "aafbis", abi_js_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},

@@ -165,16 +165,16 @@ extern "C" int mlxffi_paced(mlx_vector_array *res, const mlx_vector_array arrays
   return call.status(real(res, arrays, ahead, s));
 }
 
-extern "C" int mlxffi_adam(mlx_vector_array *res, const mlx_array parameter, const mlx_array gradient, const mlx_array m, const mlx_array v, const mlx_array numbers, const mlx_stream s) {
+extern "C" int mlxffi_adam(mlx_vector_array *res, const mlx_vector_array parameters, const mlx_vector_array gradients, const mlx_vector_array m, const mlx_vector_array v, const mlx_array numbers, const mlx_stream s) {
   static const auto real = trace::find(mlxffi_adam, "mlxffi_adam");
-  trace::Call call("mlxffi_adam", {trace::slot("res", "vector_array", res), trace::handle("parameter", "array", parameter.ctx), trace::handle("gradient", "array", gradient.ctx), trace::handle("m", "array", m.ctx), trace::handle("v", "array", v.ctx), trace::handle("numbers", "array", numbers.ctx), trace::handle("s", "stream", s.ctx)});
-  return call.status(real(res, parameter, gradient, m, v, numbers, s));
+  trace::Call call("mlxffi_adam", {trace::slot("res", "vector_array", res), trace::handle("parameters", "vector_array", parameters.ctx), trace::handle("gradients", "vector_array", gradients.ctx), trace::handle("m", "vector_array", m.ctx), trace::handle("v", "vector_array", v.ctx), trace::handle("numbers", "array", numbers.ctx), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, parameters, gradients, m, v, numbers, s));
 }
 
-extern "C" int mlxffi_sum_of_squares(mlx_array *res, const mlx_array x, const mlx_stream s) {
+extern "C" int mlxffi_sum_of_squares(mlx_array *res, const mlx_vector_array arrays, const mlx_stream s) {
   static const auto real = trace::find(mlxffi_sum_of_squares, "mlxffi_sum_of_squares");
-  trace::Call call("mlxffi_sum_of_squares", {trace::slot("res", "array", res), trace::handle("x", "array", x.ctx), trace::handle("s", "stream", s.ctx)});
-  return call.status(real(res, x, s));
+  trace::Call call("mlxffi_sum_of_squares", {trace::slot("res", "array", res), trace::handle("arrays", "vector_array", arrays.ctx), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, arrays, s));
 }
 
 extern "C" int mlxffi_cross_entropy(mlx_array *res, const mlx_array logits, const mlx_array targets, const mlx_array weights, mlx_optional_int ignore_index, double label_smoothing, mlxffi_reduction reduction, const mlx_stream s) {
