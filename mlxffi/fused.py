@@ -304,8 +304,7 @@ def adam(
     *,
     stream: Stream | None = None,
 ) -> list[list[Any]]:
-    """A step of Adam or AdamW, computed in float32 (float64 for float64) and rounded once; on GPUs one kernel takes many
-    arrays.
+    """A step of Adam or AdamW, in float32 (float64 for float64) and rounded once; GPUs have one kernel for many arrays.
 
     With g = scale gradient: m = beta_1 m + fresh_1 g; v = beta_2 v + fresh_2 g^2; and the parameter becomes
     kept parameter - rate m / (correction sqrt(v) + eps).
@@ -321,16 +320,17 @@ def adam(
 
     Source: Kingma and Ba 2015; Loshchilov and Hutter 2019. C: mlxffi_adam.
     """
-    kinds, count = [kind_of(item) for item in parameters], len(parameters)
-    lists = [[as_array(item) for item in items] for items in (parameters, gradients, m, v)]
+    kinds, count, step = [kind_of(item) for item in parameters], len(parameters), as_array(numbers)
+    w, g, old_m, old_v = ([as_array(item) for item in items] for items in (parameters, gradients, m, v))
     if plain_mlxc:
-        steps = [_plain_adam(On(stream), *given, as_array(numbers)) for given in zip(*lists, strict=True)]
-        found = [step[place] for place in range(3) for step in steps]
+        steps = [_plain_adam(On(stream), *given, step) for given in zip(w, g, old_m, old_v, strict=True)]
+        found = [made[place] for place in range(3) for made in steps]
     else:
-        given = [part for items in lists for part in (handles(items), len(items))]
-        found = take_arrays(graph.glue_mlxffi_adam(*given, handle_of(as_array(numbers)), stream_of(stream)))
-    made = [as_kind(kind, one) for kind, one in zip(kinds * 3, found, strict=True)]
-    return [made[place * count : (place + 1) * count] for place in range(3)]
+        moments = handles(old_m), len(old_m), handles(old_v), len(old_v)
+        here = handle_of(step), stream_of(stream)
+        found = take_arrays(graph.glue_mlxffi_adam(handles(w), count, handles(g), len(g), *moments, *here))
+    all_of_it = [as_kind(kind, one) for kind, one in zip(kinds * 3, found, strict=True)]
+    return [all_of_it[place * count : (place + 1) * count] for place in range(3)]
 
 
 def _plain_adam(ops: On, w: Array, gradient: Array, m: Array, v: Array, numbers: Array) -> list[Array]:

@@ -23,9 +23,7 @@ def given(kinds, shapes=SHAPES):
     """Lists of parameters, gradients, m and v, and what they are in float64."""
     rng = np.random.default_rng(3)
     dtypes = (*kinds, kinds[-1])
-    lists = [
-        [Array(np.abs(rng.normal(size=shape)) + 0.1).astype(dtype) for shape in shapes] for dtype in dtypes
-    ]
+    lists = [[Array(np.abs(rng.normal(size=shape)) + 0.1).astype(dtype) for shape in shapes] for dtype in dtypes]
     return lists, [[plain(item) for item in items] for items in lists]
 
 
@@ -80,7 +78,9 @@ def test_squares_are_added_up(dtype):
     (arrays, *_), (numbers, *_) = given((dtype, dtype, dtype))
     found = fused.sum_of_squares(arrays)
     assert (found.shape, found.dtype.name) == ((), "float64" if dtype == "float64" else "float32")
-    np.testing.assert_allclose(found.item(), sum((x**2).sum() for x in numbers), rtol=1e-12 if dtype == "float64" else 1e-6)
+    np.testing.assert_allclose(
+        found.item(), sum((x**2).sum() for x in numbers), rtol=1e-12 if dtype == "float64" else 1e-6
+    )
     assert fused.sum_of_squares([]).item() == 0
 
 
@@ -94,7 +94,13 @@ ONE, TWO, WHOLE, STEP = Array(np.ones(1)), Array(np.ones(2)), Array([1]), Array(
 REFUSED = {
     r"`parameters\[0\]`: expected floating point": ([WHOLE], [ONE], [ONE], [ONE], STEP),
     r"`gradients`: expected 1, as there are parameters, got 2": ([ONE], [ONE, ONE], [ONE], [ONE], STEP),
-    r"`m\[1\]`: expected the shape of its parameter, \[1\], got": ([ONE, ONE], [ONE, ONE], [ONE, TWO], [ONE, ONE], STEP),
+    r"`m\[1\]`: expected the shape of its parameter, \[1\], got": (
+        [ONE, ONE],
+        [ONE, ONE],
+        [ONE, TWO],
+        [ONE, ONE],
+        STEP,
+    ),
     r"`v\[0\]`: expected the dtype of its m, float32, got": ([ONE], [ONE], [ONE], [ONE.astype("float16")], STEP),
     r"`numbers`: expected floating point \[10\], got": ([ONE], [ONE], [ONE], [ONE], TWO),
 }

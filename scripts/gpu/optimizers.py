@@ -43,7 +43,10 @@ def check_all(report: Report) -> None:
         found, again = (fused.sum_of_squares(lists[1]).item() for _ in range(2))
         right = sum(float((x**2).sum()) for x in numbers[1])
         error = abs(found - right) / right
-        report(f"sum of squares {dtype:8} {error:.0e}, the same bits again: {found == again}", error < 1e-5 and found == again)
+        report(
+            f"sum of squares {dtype:8} {error:.0e}, the same bits again: {found == again}",
+            error < 1e-5 and found == again,
+        )
 
 
 def _given(rng: Any, dtypes: tuple[str, ...]) -> tuple[list[list[Array]], list[list[Any]]]:
@@ -58,7 +61,8 @@ def _given(rng: Any, dtypes: tuple[str, ...]) -> tuple[list[list[Array]], list[l
 
 def _adam(lists: list[list[Array]], numbers: list[list[Any]]) -> dict[str, float]:
     """The worst errors, relative to the largest number of each array."""
-    found = fused.adam(*lists, Array(np.array(NUMBERS, np.float32)))
+    w, g, m, v = lists
+    found = fused.adam(w, g, m, v, Array(np.array(NUMBERS, np.float32)))
     worst = dict.fromkeys("wmv", 0.0)
     for place, given in enumerate(zip(*numbers, strict=True)):
         for name, made, right in zip("wmv", found, _stepped(*given), strict=True):

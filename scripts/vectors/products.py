@@ -250,9 +250,7 @@ def _optimizers(calls: Calls) -> None:
     for taken in (1, 0):
         numbers = np.array([taken, *step[1:]], np.float32)
         for dtype in ("float32", "bfloat16"):
-            w, g, m, v = (
-                [F(3, 4, salt=salt, dtype=dtype), F(5, salt=salt + 4, dtype=dtype)] for salt in range(4)
-            )
+            w, g, m, v = ([F(3, 4, salt=salt, dtype=dtype), F(5, salt=salt + 4, dtype=dtype)] for salt in range(4))
             calls.add("mlxffi_adam", w, g, m, list(map(np.abs, v)), numbers, gives=6, dtypes=[dtype] * 6)
     calls.refused("mlxffi_adam", [F(3)], [F(3, salt=1)], [F(2)], [F(2)], numbers, gives=3)
     calls.add("mlxffi_sum_of_squares", [F(3, 4), F(5, salt=1)])
