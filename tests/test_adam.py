@@ -62,15 +62,15 @@ def test_a_step_that_is_not_taken_changes_nothing(kinds):
 def test_a_step_has_the_derivative_of_the_formula():
     lists, numbers = given(("float64",) * 3, [(4,)])
 
-    def total(g):
-        made = fused.adam(lists[0], [g], lists[2], lists[3], Array(np.array(NUMBERS)))
-        return sum(mlxffi.sum(one) for (one,) in made)
+    def total(gradients):
+        (w,), (m,), (v,) = fused.adam(lists[0], gradients, lists[2], lists[3], Array(np.array(NUMBERS)))
+        return [mlxffi.sum(w + m + v)]
 
     def value(g):
         return sum(one.sum() for one in stepped(numbers[0][0], g, numbers[2][0], numbers[3][0]))
 
     slopes = [(value(numbers[1][0] + step) - value(numbers[1][0] - step)) / 2e-6 for step in 1e-6 * np.eye(4)]
-    np.testing.assert_allclose(plain(mlxffi.grad(total)(lists[1][0])), slopes, rtol=1e-6)
+    np.testing.assert_allclose(plain(mlxffi.grad(total)(lists[1][0])[0]), slopes, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
@@ -86,22 +86,22 @@ def test_squares_are_added_up(dtype):
 
 def test_the_derivative_of_squares():
     x = Array(np.array([[1.0, -2.0], [3.0, 0.5]]))
-    found = mlxffi.grad(lambda x: fused.sum_of_squares([x, x[0]]))(x)
-    np.testing.assert_allclose(plain(found), [[4, -8], [6, 1]], rtol=1e-6)
+    found = mlxffi.grad(lambda given: [fused.sum_of_squares([given[0], given[0][0]])])(x)
+    np.testing.assert_allclose(plain(found[0]), [[4, -8], [6, 1]], rtol=1e-6)
 
 
 ONE, TWO, WHOLE, STEP = Array(np.ones(1)), Array(np.ones(2)), Array([1]), Array(np.array(NUMBERS))
 REFUSED = {
     r"`parameters\[0\]`: expected floating point": ([WHOLE], [ONE], [ONE], [ONE], STEP),
     r"`gradients`: expected 1, as there are parameters, got 2": ([ONE], [ONE, ONE], [ONE], [ONE], STEP),
-    r"`m\[1\]`: expected the shape of its parameter, \[1\], got": (
-        [ONE, ONE],
-        [ONE, ONE],
-        [ONE, TWO],
-        [ONE, ONE],
+    r"`m\[1\]`: expected the shape of its parameter, ": ([ONE, ONE], [ONE, ONE], [ONE, TWO], [ONE, ONE], STEP),
+    r"`v\[0\]`: expected the dtype of its m, float64, got float16": (
+        [ONE],
+        [ONE],
+        [ONE],
+        [ONE.astype("float16")],
         STEP,
     ),
-    r"`v\[0\]`: expected the dtype of its m, float32, got": ([ONE], [ONE], [ONE], [ONE.astype("float16")], STEP),
     r"`numbers`: expected floating point \[10\], got": ([ONE], [ONE], [ONE], [ONE], TWO),
 }
 
