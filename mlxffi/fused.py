@@ -1,4 +1,4 @@
-"""Fused layers of transformers, on CPUs one kernel forward and one backward: mlxffi/fused.h, docs/fused.md."""
+"""Fused layers of transformers, and steps of optimizers: mlxffi/fused.h, docs/fused.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 # sqrt(8 / pi): (1 + tanh(z)) / 2 = sigmoid(2 z).
 GELU = 1.5957691216057308
 
-__all__ = ["attention", "geglu", "heads", "lora_linear", "paced", "rms_norm", "rope", "swiglu"]
+__all__ = [
+    "adam",
+    "attention",
+    "geglu",
+    "heads",
+    "lora_linear",
+    "paced",
+    "rms_norm",
+    "rope",
+    "sum_of_squares",
+    "swiglu",
+]
 
 
 @in_kind
@@ -215,7 +226,7 @@ def heads(
 ) -> list[Any]:
     """Heads for attention out of one array: queries and keys normalized and rotated, values as they are.
 
-    On GPUs it is one kernel forward and one backward.
+    On GPUs it is one kernel forward and one backward, and one more for the gradients of norms.
 
     Args:
       x: floating point [..., (count + 2 key_count) D]: queries, keys, values.
@@ -223,11 +234,11 @@ def heads(
       sines: [positions, 2, D / 2], with the sign for the first and for the second of a pair (i, i + D / 2).
       query_norm, key_norm: [D], the weights of `rms_norm` in the dtype of x, or None for no norms.
       count: how many heads of queries.
-      key_count: how many of keys, and of values.
+      key_count: how many of keys, and of values; 0: x has queries alone, or keys in their place.
       eps: added to the mean squares.
 
     Returns:
-      queries [..., count, D], keys and values [..., key_count, D].
+      queries [..., count, D], keys and values [..., key_count, D]; of queries alone, only these.
 
     Source: Su et al. 2021; Zhang and Sennrich 2019. C: mlxffi_heads.
     """
@@ -256,7 +267,7 @@ def _plain_heads(
         return ops.astype(ops.reshape(ops.add(straight, across), part.shape), x.dtype)
 
     q, k, v = every[..., :count, :], every[..., count : count + key_count, :], every[..., count + key_count :, :]
-    return [turned(q, norms[0]), turned(k, norms[1]), v]
+    return [turned(q, norms[0]), turned(k, norms[1]), v] if key_count else [turned(q, norms[0])]
 
 
 def paced(arrays: Sequence[ArrayLike], ahead: int, *, stream: Stream | None = None) -> list[Any]:
@@ -279,3 +290,85 @@ def paced(arrays: Sequence[ArrayLike], ahead: int, *, stream: Stream | None = No
         return list(arrays)
     found = take_arrays(graph.glue_mlxffi_paced(handles(given), len(given), ahead, stream_of(stream)))
     return [as_kind(kind_of(item), one) for item, one in zip(arrays, found, strict=True)]
+
+
+# --- optimizers ---
+
+
+def adam(
+    parameters: Sequence[ArrayLike],
+    gradients: Sequence[ArrayLike],
+    m: Sequence[ArrayLike],
+    v: Sequence[ArrayLike],
+    numbers: ArrayLike,
+    *,
+    stream: Stream | None = None,
+) -> list[list[Any]]:
+    """A step of Adam or AdamW, in float32 (float64 for float64) and rounded once; GPUs have one kernel for many arrays.
+
+    With g = scale gradient: m = beta_1 m + fresh_1 g; v = beta_2 v + fresh_2 g^2; and the parameter becomes
+    kept parameter - rate m / (correction sqrt(v) + eps).
+
+    Args:
+      parameters, gradients, m, v: as many floating-point arrays each; those at one place of one shape, and both moments
+        of one dtype.
+      numbers: [10]: whether the step is taken (where it is 0, nothing changes), scale, rate, kept, beta_1, fresh_1,
+        beta_2, fresh_2, correction, eps.
+
+    Returns:
+      The new parameters, m and v, each array in its old dtype.
+
+    Source: Kingma and Ba 2015; Loshchilov and Hutter 2019. C: mlxffi_adam.
+    """
+    kinds, count, step = [kind_of(item) for item in parameters], len(parameters), as_array(numbers)
+    w, g, old_m, old_v = ([as_array(item) for item in items] for items in (parameters, gradients, m, v))
+    if plain_mlxc:
+        steps = [_plain_adam(On(stream), *given, step) for given in zip(w, g, old_m, old_v, strict=True)]
+        found = [made[place] for place in range(3) for made in steps]
+    else:
+        moments = handles(old_m), len(old_m), handles(old_v), len(old_v)
+        here = handle_of(step), stream_of(stream)
+        found = take_arrays(graph.glue_mlxffi_adam(handles(w), count, handles(g), len(g), *moments, *here))
+    all_of_it = [as_kind(kind, one) for kind, one in zip(kinds * 3, found, strict=True)]
+    return [all_of_it[place * count : (place + 1) * count] for place in range(3)]
+
+
+def _plain_adam(ops: On, w: Array, gradient: Array, m: Array, v: Array, numbers: Array) -> list[Array]:
+    dtype = "float64" if w.dtype.name == "float64" else "float32"
+    old, numbers = (w, m, v), ops.astype(numbers, dtype)
+    w, m, v, g = (ops.astype(item, dtype) for item in (w, m, v, gradient))
+    taken, scale, rate, kept, beta_1, fresh_1, beta_2, fresh_2, correction, eps = (numbers[i] for i in range(10))
+    g = ops.multiply(scale, g)
+    m = ops.add(ops.multiply(beta_1, m), ops.multiply(fresh_1, g))
+    v = ops.add(ops.multiply(beta_2, v), ops.multiply(fresh_2, ops.square(g)))
+    size = ops.add(ops.multiply(correction, ops.sqrt(v)), eps)
+    w = ops.subtract(ops.multiply(kept, w), ops.multiply(rate, ops.divide(m, size)))
+    made = (ops.astype(new, was.dtype) for new, was in zip((w, m, v), old, strict=True))
+    return [ops.where(ops.not_equal(taken, 0), new, was) for new, was in zip(made, old, strict=True)]
+
+
+def sum_of_squares(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Any:
+    """The sum of the squares of all numbers, always in the same order; on GPUs one kernel takes many arrays.
+
+    Args:
+      arrays: floating point, of any shapes.
+
+    Returns:
+      [], float64 where one of them is, else float32.
+
+    C: mlxffi_sum_of_squares.
+    """
+    given = [as_array(item) for item in arrays]
+    if plain_mlxc:
+        found = _plain_sum_of_squares(On(stream), given)
+    else:
+        found = own_array(graph.glue_mlxffi_sum_of_squares(handles(given), len(given), stream_of(stream)))
+    return as_kind(kind_of(*arrays), found)
+
+
+def _plain_sum_of_squares(ops: On, arrays: list[Array]) -> Array:
+    total = as_array(0.0)
+    for x in arrays:
+        wide = x if x.dtype.name == "float64" else ops.astype(x, "float32")
+        total = ops.add(total, ops.sum(ops.square(wide)))
+    return total

@@ -17,7 +17,7 @@ import sys
 os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
 # isort: split
-from gpu import behaviour, gates, heads, linear, norms, timing, values
+from gpu import behaviour, gates, heads, linear, norms, optimizers, timing, values
 from gpu.verdicts import Verdicts
 
 import mlxffi
@@ -65,6 +65,7 @@ def check_values(verdicts: Verdicts) -> None:
     norms.check_all(verdicts.report)
     gates.check_all(verdicts.report)
     heads.check_all(verdicts.report)
+    optimizers.check_all(verdicts.report)
     values.check_many(verdicts.report)
 
 

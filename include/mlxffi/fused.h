@@ -9,7 +9,8 @@
 #include "mlx/c/vector.h"
 
 /**
- * Parts of a transformer's layers, forward and backward as one kernel each on a CPU.
+ * Parts of a transformer's layers, forward and backward as one kernel each on a CPU, and of optimizers, as one kernel
+ * each on a GPU.
  *
  * The kernels take float32, float16 and bfloat16, compute in float32, spread the work over threads (see
  * mlxffi/losses.h), and read arrays of any strides. On another device, and for arguments that no kernel takes, the
@@ -80,13 +81,14 @@ int mlxffi_geglu(mlx_array *res, const mlx_array gate, const mlx_array up /* may
 
 /**
  * Heads for attention out of one array: queries and keys normalized as mlxffi_rms_norm() does it, if there are norms, and
- * rotated, and values as they are. On GPUs it is one kernel forward and one backward.
+ * rotated, and values as they are. On GPUs it is one kernel forward and one backward, and one more for the gradients of
+ * norms.
  *
- * `res`: queries [..., heads, D], keys and values [..., key_heads, D].
+ * `res`: queries [..., heads, D], keys and values [..., key_heads, D]; or queries alone, where `key_heads` is 0.
  * `x`: [..., (heads + 2 key_heads) D]: queries, keys and values of each head, one behind the other.
  * `cosines`, `sines`: [positions, D / 2] and [positions, 2, D / 2], the latter with the sign for the first and for the second
  * of a pair (i, i + D / 2); the rows of x follow those again and again.
- * `query_norm`, `key_norm`: [D] of the dtype of x, or empty handles.
+ * `query_norm`, `key_norm`: [D] of the dtype of x, or empty handles; no norm of keys where there are none.
  */
 int mlxffi_heads(
     mlx_vector_array *res,
@@ -214,6 +216,32 @@ int mlxffi_decoder_block(
  * `ahead`: at least 1.
  */
 int mlxffi_paced(mlx_vector_array *res, const mlx_vector_array arrays, int ahead, const mlx_stream s);
+
+/**
+ * A step of Adam or AdamW, computed in float32 (float64 for float64) and rounded once: with g = scale times the gradient,
+ * m = beta_1 m + fresh_1 g; v = beta_2 v + fresh_2 g^2; w = kept w - rate m / (correction sqrt(v) + eps). On a GPU, one
+ * kernel takes many arrays.
+ *
+ * `res`: the new parameters, behind them all m, and all v, each of its old dtype.
+ * `parameters`, `gradients`, `m`, `v`: as many floating-point arrays each; those at one place of one shape, both moments of
+ * one dtype.
+ * `numbers`: [10], in this order: whether the step is taken (where it is 0, `res` has what was given), scale, rate, kept,
+ * beta_1, fresh_1, beta_2, fresh_2, correction, eps.
+ */
+int mlxffi_adam(
+    mlx_vector_array *res,
+    const mlx_vector_array parameters,
+    const mlx_vector_array gradients,
+    const mlx_vector_array m,
+    const mlx_vector_array v,
+    const mlx_array numbers,
+    const mlx_stream s);
+
+/**
+ * The sum of the squares of all numbers of floating-point arrays: [], float64 where one of them is, else float32. The order
+ * of the terms is always the same. On a GPU, one kernel takes many arrays.
+ */
+int mlxffi_sum_of_squares(mlx_array *res, const mlx_vector_array arrays, const mlx_stream s);
 
 #ifdef __cplusplus
 }

@@ -15,7 +15,10 @@ from .norms import EPS, TOLERANCE
 
 Report = Callable[[str, bool], None]
 # Rows, positions, heads of queries, of keys, and features of each.
-LAYOUTS = ((4096, 1024, 16, 8, 128), (12, 6, 3, 1, 10), (5, 5, 2, 2, 64), (9, 3, 1, 1, 96))
+LAYOUTS = (
+    *((4096, 1024, 16, 8, 128), (12, 6, 3, 1, 10), (5, 5, 2, 2, 64), (9, 3, 1, 1, 96)),
+    *((4096, 1024, 16, 0, 128), (4096, 1024, 8, 0, 128), (6, 3, 3, 0, 256), (6, 3, 3, 0, 300)),  # queries alone
+)
 
 
 def check_all(report: Report) -> None:
@@ -35,18 +38,19 @@ def worst(rng: Any, dtype: str, layout: tuple[int, ...], normed: bool) -> tuple[
     """Errors, relative to the largest number of each, and whether a second run gives the same bits."""
     rows, positions, count, key_count, width = layout
     x, numbers = rounded(rng.normal(size=(rows, (count + 2 * key_count) * width)), dtype)
-    given = [rounded(1 + rng.normal(size=width) / 4, dtype) for _ in range(2)] if normed else [(None, None)] * 2
+    kinds = 2 if key_count else 1
+    given = [rounded(1 + rng.normal(size=width) / 4, dtype) if normed else (None, None) for _ in range(kinds)]
     angles = rng.normal(size=(positions, width // 2)) * 3
     cosines = np.cos(angles).astype(np.float32)
     sines = np.stack([-np.sin(angles), np.sin(angles)], 1).astype(np.float32)
-    shapes = [(rows, count, width), (rows, key_count, width), (rows, key_count, width)]
+    shapes = [(rows, count, width), (rows, key_count, width), (rows, key_count, width)][: 2 * kinds - 1]
     cotangents = [rounded(rng.normal(size=shape), dtype) for shape in shapes]
 
     def run() -> list[Array]:
         cos, sin = Array(cosines), Array(sines)
 
         def function(v: list[Array]) -> list[Array]:
-            q_norm, k_norm = v[1:] or (None, None)
+            q_norm, k_norm = [*v[1:], None, None][:2]
             return fused.heads(v[0], cos, sin, q_norm, k_norm, count, key_count, EPS)
 
         weights = [weight for weight, _ in given if weight is not None]
@@ -55,13 +59,13 @@ def worst(rng: Any, dtype: str, layout: tuple[int, ...], normed: bool) -> tuple[
 
     angles_of = np.tile(angles, (rows // positions, 1))
     parts = np.split(numbers.reshape(rows, -1, width), [count, count + key_count], 1)
-    q, of_q, of_q_norm = _turned(parts[0], given[0][1], angles_of, cotangents[0][1])
-    k, of_k, of_k_norm = _turned(parts[1], given[1][1], angles_of, cotangents[1][1])
-    right = [q, k, parts[2], np.concatenate([of_q, of_k, cotangents[2][1]], 1).reshape(rows, -1)]
+    turned = [_turned(parts[i], given[i][1], angles_of, cotangents[i][1]) for i in range(kinds)]
+    values, of_values = (parts[2:], [cotangents[2][1]]) if key_count else ([], [])
+    gradient = np.concatenate([*(of_part for _, of_part, _ in turned), *of_values], 1).reshape(rows, -1)
+    right = [*(part for part, _, _ in turned), *values, gradient, *(of_norm for _, _, of_norm in turned if normed)]
     found, again = run(), run()
-    names = ["q", "k", "v", "gradient"]
-    if normed:
-        right, names = [*right, of_q_norm, of_k_norm], [*names, "q norm", "k norm"]
+    names = ["q", "k", "v", "gradient"] if key_count else ["q", "gradient"]
+    names += ["q norm", "k norm"][:kinds] if normed else []
     errors = {name: apart(one, wanted) for name, one, wanted in zip(names, found, right, strict=True)}
     return errors, all(np.array_equal(_bits(a), _bits(b)) for a, b in zip(found, again, strict=True))
 

@@ -18,24 +18,33 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent.parent / "mlxffi" / "native" / "kernels"
-FILES = ("metal_prelude.h", "gpu_common.h", "gpu_cross_entropy.h", "gpu_divergence.h", "gpu_gate.h", "gpu_heads.h")
+FILES = (
+    *("metal_prelude.h", "gpu_common.h", "gpu_cross_entropy.h", "gpu_divergence.h", "gpu_gate.h", "gpu_heads.h"),
+    *("gpu_norm.h", "gpu_optimizer.h"),
+)
 OF_DTYPE = (
     *("logits", "q", "p", "pairs", "units", "cotangents", "gradient", "dq", "dp"),
-    *("x", "query_norm", "key_norm", "queries", "keys", "of_queries", "of_keys", "of_values"),
+    *("x", "query_norm", "key_norm", "queries", "keys", "of_queries", "of_keys", "of_values", "w", "new_w", "weight"),
 )
+OF_MOMENTS = ("m", "v", "new_m", "new_v")
 
 # name: inputs, outputs, the parts of its body; as gpu.cpp has them
 ROWS = "loss lse_q lse_p"
 TURNS = "cosines sines query_norm key_norm"
 CASES = {
+    "adam": ("w0 w1 g0 g1 m0 m1 v0 v1 settings", "new_w0 new_w1 new_m0 new_m1 new_v0 new_v1", "adam_both"),
+    "squares": ("x0 x1", "sums", "squares_both"),
     "cross_entropy_forward": ("logits targets settings", "loss lse", "cross_entropy_forward_body"),
     "cross_entropy_backward": ("logits targets lse cotangent settings", "gradient", "cross_entropy_backward_body"),
     "gate_forward": ("pairs", "units", "gate_forward_body"),
     "gate_backward": ("pairs cotangents", "gradient", "gate_backward_body"),
-    "heads_forward": (f"x {TURNS} settings", "queries keys", "heads_head heads_forward_body"),
+    "heads_forward": (f"x {TURNS} settings", "queries keys", "heads_head heads_row heads_forward_body"),
+    "heads_forward_alone": (f"x {TURNS} settings", "queries", "no_keys_head heads_head heads_row heads_forward_body"),
     "heads_backward": (
-        f"x {TURNS} of_queries of_keys of_values settings", "gradient", "heads_head heads_backward_body",
+        f"x {TURNS} of_queries of_keys of_values settings", "gradient", "heads_head heads_row heads_backward_body",
     ),
+    "heads_norms": (f"x {TURNS} of_queries of_keys of_values settings", "sums", "heads_head heads_norms_body"),
+    "norm_backward": ("x weight cotangents settings", "gradient sums", "norm_backward_body"),
     "kl_forward": ("q p settings", ROWS, "kl_forward_body"),
     "js_forward": ("q p settings", f"{ROWS} kl_q kl_p", "js_forward_body"),
     "kl_backward": (
@@ -71,12 +80,16 @@ def metal_text() -> str:
     for name in FILES:
         found = re.findall(r'const char\* (\w+) = R"gpu\((.*?)\)gpu"', (KERNELS / name).read_text(), re.DOTALL)
         pieces.update(found)
-    parts = ("common", "cross_entropy", "divergence", "gate", "heads")
+    for name in ("adam", "squares"):  # for two arrays
+        each = "".join(pieces[f"{name}_choice"].replace("#", str(number)) for number in range(2))
+        pieces[f"{name}_both"] = pieces[f"{name}_head"].replace("#", "0") + each + pieces[f"{name}_body"]
+    parts = ("common", "cross_entropy", "divergence", "gate", "heads", "norm", "optimizer")
     shared = pieces["metal_prelude"] + "".join(pieces[f"{part}_source"] for part in parts)
     for whole, single in (
         ("team.width = parts * block_width;", "team.width = 1;"),
         ("team.warps = block_width / 32;", "team.warps = 1;"),
         ("team.lanes = 32;", "team.lanes = 1;"),
+        ("#define PAIRS 4", "#define PAIRS 128"),
         ('_Pragma("clang loop unroll(full)")', ""),
     ):
         if whole not in shared:
@@ -87,16 +100,21 @@ def metal_text() -> str:
 
 def function(name: str, pieces: dict[str, str]) -> str:
     inputs, outputs, parts = (text.split() for text in CASES[name])
-    parameters = [f"const {_type(word)}* {word}" for word in inputs]
-    parameters.insert(1, f"const int* {inputs[0]}_shape")
+    body = PLACES + pieces["metal_prologue"] + "".join(pieces[part] for part in parts)
+    parameters = []
+    for word in inputs:
+        told = (f"const {_type(word)}* {word}", f"const int* {word}_shape", f"int {word}_ndim")
+        parameters += [text for text in told if text.split()[-1].lstrip("*") in (word, *re.findall(r"\w+", body))]
     parameters += [f"{_type(word)}* {word}" for word in outputs]
     parameters.append("uint3 threadgroup_position_in_grid")
-    body = PLACES + pieces["metal_prologue"] + "".join(pieces[part] for part in parts)
-    return f"template <typename T, int UNROLL, bool OPTION>\nvoid run_{name}({', '.join(parameters)}) {{{body}}}\n"
+    words = "template <typename T, int UNROLL, bool OPTION, typename G = T, typename M = T>"
+    return f"{words}\nvoid run_{name}({', '.join(parameters)}) {{{body}}}\n"
 
 
 def _type(word: str) -> str:
-    return "T" if word in OF_DTYPE else "int" if word == "targets" else "float"
+    word = word.rstrip("01")
+    special = {"targets": "int", "g": "G", **dict.fromkeys(OF_DTYPE, "T"), **dict.fromkeys(OF_MOMENTS, "M")}
+    return special.get(word, "float")
 
 
 if __name__ == "__main__":

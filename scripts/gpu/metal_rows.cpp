@@ -205,10 +205,12 @@ struct Heads {
   static constexpr int rows = 6, positions = 3, heads = 2, every = 4;
   int width, shape[2];
   std::vector<T> x, norms[2], queries, keys, of_queries, of_keys, of_values, gradient;
-  std::vector<float> cosines, sines;
-  float settings[5];
+  std::vector<float> cosines, sines, sums;
+  static constexpr int blocks = 4;
+  float settings[6];
 
-  explicit Heads(int width) : width(width), shape{rows, every * width}, settings{0.01f, heads, 1, float(width), positions} {
+  explicit Heads(int width)
+      : width(width), shape{rows, every * width}, sums(blocks * 2 * width), settings{0.01f, heads, 1, float(width), positions, blocks} {
     std::mt19937 random(2);
     std::normal_distribution<float> normal(0, 1);
     auto drawn = [&](std::vector<T>& to, int size) {
@@ -231,10 +233,59 @@ struct Heads {
   void run(int row) {
     uint3 block{0, uint(row), 0};
     auto *q = norms[0].data(), *k = norms[1].data();
-    run_heads_forward<T, 1, NORM>(x.data(), shape, cosines.data(), sines.data(), q, k, settings, queries.data(), keys.data(), block);
+    run_heads_forward<T, 1, NORM>(x.data(), shape, 2, cosines.data(), sines.data(), q, k, settings, queries.data(), keys.data(), block);
     run_heads_backward<T, 1, NORM>(
-        x.data(), shape, cosines.data(), sines.data(), q, k, of_queries.data(), of_keys.data(), of_values.data(), settings,
+        x.data(), shape, 2, cosines.data(), sines.data(), q, k, of_queries.data(), of_keys.data(), of_values.data(), settings,
         gradient.data(), block);
+    if (NORM && row < blocks) {
+      run_heads_norms<T, 1, NORM>(
+          x.data(), shape, 2, cosines.data(), sines.data(), q, k, of_queries.data(), of_keys.data(), of_values.data(), settings,
+          sums.data(), block);
+    }
+  }
+
+  // Queries alone: each head of x as one.
+  void check_alone() {
+    float alone[6] = {settings[0], every, 0, float(width), positions, blocks};
+    std::vector<T> found(x.size());
+    for (int row = 0; row < rows; row++) {
+      auto* norm = norms[0].data();
+      run_heads_forward_alone<T, 1, NORM>(
+          x.data(), shape, 2, cosines.data(), sines.data(), norm, norm, alone, found.data(), uint3{0, uint(row), 0});
+      for (int i = 0; i < heads * width; i++) {
+        compare("a head alone", float(found[row * every * width + i]), float(queries[row * heads * width + i]), 1e-9);
+      }
+    }
+  }
+
+  // The gradients of norms, the blocks' sums added up.
+  void check_norms() const {
+    int half = width / 2;
+    std::vector<double> expected(2 * width), size(2 * width);
+    for (int row = 0; row < rows; row++) {
+      for (int head = 0; head <= heads; head++) {
+        const T* in = &x[(row * every + head) * width];
+        const T* cotangent = head < heads ? &of_queries[(row * heads + head) * width] : &of_keys[row * width];
+        double squares = 0;
+        for (int i = 0; i < width; i++) {
+          squares += double(float(in[i])) * float(in[i]);
+        }
+        for (int i = 0; i < width; i++) {
+          int other = (i + half) % width, place = row % positions;
+          double back = cosines[place * half + i % half] * float(cotangent[i]) + sines[place * width + other] * float(cotangent[other]);
+          double share = back * float(in[i]) / std::sqrt(squares / width + settings[0]);
+          expected[(head < heads ? 0 : width) + i] += share;
+          size[(head < heads ? 0 : width) + i] += std::abs(share);
+        }
+      }
+    }
+    for (int i = 0; i < 2 * width; i++) {
+      double found = 0;
+      for (int block = 0; block < blocks; block++) {
+        found += sums[block * 2 * width + i];
+      }
+      compare("a norm's gradient", found, expected[i], 1e-5 * (1 + size[i]));
+    }
   }
 
   // Of one head of queries or keys: forward, and the gradient by the slope of sum(cotangent y) along each feature.
@@ -266,6 +317,42 @@ struct Heads {
   }
 };
 
+// Rows of eight columns, which one thread has, in two blocks.
+template <typename T>
+void norm(int rows, int start) {
+  const int length = 8, shape[2] = {rows, length}, size = rows * length + start;
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal(0, 1);
+  std::vector<T> x(size), cotangents(size), gradient(size), weight(length);
+  std::vector<float> sums(2 * length);
+  for (int i = 0; i < size; i++) {
+    x[i] = T(normal(random)), cotangents[i] = T(normal(random)), weight[i % length] = T(normal(random));
+  }
+  const float settings[2] = {0.01f, 2};
+  for (uint block : {0, 1}) {
+    run_norm_backward<T, 1, false>(
+        &x[start], shape, 2, weight.data(), &cotangents[start], settings, &gradient[start], sums.data(), uint3{0, block, 0});
+  }
+  double unit = sizeof(T) == 4 ? 1e-5 : 2e-2;
+  std::vector<double> of_weight(length);
+  for (int r = 0; r < rows; r++) {
+    const T *in = &x[start + r * length], *c = &cotangents[start + r * length];
+    double squares = 0, product = 0;
+    for (int i = 0; i < length; i++) {
+      squares += double(float(in[i])) * float(in[i]) / length, product += double(float(in[i])) * float(c[i]) * float(weight[i]) / length;
+    }
+    double scale = 1 / std::sqrt(squares + settings[0]);
+    for (int i = 0; i < length; i++) {
+      double expected = scale * (float(c[i]) * float(weight[i]) - scale * scale * product * float(in[i]));
+      compare("RMSNorm's gradient", float(gradient[start + r * length + i]), expected, unit * (1 + std::abs(expected)));
+      of_weight[i] += scale * float(in[i]) * float(c[i]);
+    }
+  }
+  for (int i = 0; i < length; i++) {
+    compare("its weight's", sums[i] + sums[length + i], of_weight[i], 1e-5 * (1 + rows));
+  }
+}
+
 template <typename T, bool NORM>
 void heads(int width) {
   Heads<T, NORM> found(width);
@@ -276,6 +363,64 @@ void heads(int width) {
     }
     for (int i = 0; i < width; i++) {
       compare("a value's gradient", float(found.gradient[(row * 4 + 3) * width + i]), float(found.of_values[row * width + i]), 1e-9);
+    }
+  }
+  found.check_alone();
+  if (NORM) {
+    found.check_norms();
+  }
+}
+
+// Two parameters T, gradients G and moments M, with a step that is taken and one that is not.
+template <typename T, typename G, typename M>
+void adam(int length, int start) {
+  const int one[1] = {length}, other[2] = {2, length}, size = 3 * length + start, second = start + length;
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0, 1);
+  std::vector<T> w(size), new_w(size);
+  std::vector<G> g(size);
+  std::vector<M> m(size), v(size), new_m(size), new_v(size);
+  for (int i = 0; i < size; i++) {
+    w[i] = T(normal(random)), g[i] = G(normal(random)), m[i] = M(normal(random)), v[i] = M(std::abs(normal(random)));
+  }
+  double unit = sizeof(T) == 4 && sizeof(M) == 4 ? 1e-6 : 8e-3;
+  for (bool applied : {true, false}) {
+    const float numbers[10] = {float(applied), 0.25f, 0.125f, 0.9375f, 0.75f, 0.25f, 0.875f, 0.125f, 1.5f, 1e-3f};
+    for (uint row : {0, 1}) {
+      run_adam<T, 1, false, G, M>(
+          &w[start], one, 1, &w[second], other, 2, &g[start], &g[second], &m[start], &m[second], &v[start], &v[second], numbers,
+          &new_w[start], &new_w[second], &new_m[start], &new_m[second], &new_v[start], &new_v[second], uint3{0, row, 0});
+    }
+    for (int i = start; i < size; i++) {
+      double old = float(w[i]), gradient = 0.25 * float(g[i]), mean = float(m[i]), square = float(v[i]);
+      if (applied) {
+        mean = 0.75 * mean + 0.25 * gradient;
+        square = 0.875 * square + 0.125 * gradient * gradient;
+        old = 0.9375 * old - 0.125 * mean / (1.5 * std::sqrt(square) + 1e-3f);
+      }
+      compare("Adam's parameter", float(new_w[i]), old, unit * (1 + std::abs(old)));
+      compare("Adam's m", float(new_m[i]), mean, unit * (1 + std::abs(mean)));
+      compare("Adam's v", float(new_v[i]), square, unit * (1 + square));
+    }
+  }
+}
+
+// Of the first row, and of all.
+template <typename T>
+void squares(const Rows<T>& rows) {
+  const int first[1] = {rows.V};
+  const T* x = rows.x.data() + rows.start;
+  float sums[2];
+  for (uint row : {0, 1}) {
+    run_squares<T, 4, false>(x, first, 1, x, rows.shape, 2, sums, uint3{0, row, 0});
+  }
+  double expected = 0;
+  for (int r = 0; r < rows.n; r++) {
+    for (int i = 0; i < rows.V; i++) {
+      expected += rows.q(r, i) * rows.q(r, i);
+    }
+    if ((r == 0 || r + 1 == rows.n) && std::isfinite(expected)) {
+      compare("squares", sums[r == 0 ? 0 : 1], expected, 1e-5 * (1 + expected));
     }
   }
 }
@@ -289,6 +434,10 @@ void every_kernel(const char* dtype) {
       cross_entropy(rows);
       kl(rows);
       js(rows);
+      squares(rows);
+      adam<T, T, T>(V, start);
+      adam<T, float, T>(V, start);
+      adam<T, T, float>(V, start);
     }
   }
   for (int V : {2, 14, 128, 1000}) {
@@ -301,6 +450,10 @@ void every_kernel(const char* dtype) {
   for (int width : {2, 6, 64, 130}) {
     heads<T, false>(width);
     heads<T, true>(width);
+  }
+  for (int start : {0, 1}) {
+    norm<T>(1, start);
+    norm<T>(5, start);
   }
   printf("%s: the worst error is %.2g of its tolerance\n", dtype, worst);
 }

@@ -82,7 +82,7 @@ def print_calls(step: Step) -> None:
         counts[event.name()] += 1
     for kind, total in totals.items():
         print(f"{kind}: {sum(total.values()) / 1e6:.1f} ms, {sum(counts[name] for name in total)} events")
-        for name, spent in total.most_common(25):
+        for name, spent in total.most_common(40):
             print(f"  {spent / 1e6:8.2f} ms {counts[name]:6} x {name[:100]}")
 
 

@@ -131,6 +131,17 @@ def heads(
     return [*turned, v]
 
 
+def adam(ws: list[Array], gradients: list[Array], ms: list[Array], vs: list[Array], numbers: Array) -> list[Array]:
+    taken, scale, rate, kept, beta_1, fresh_1, beta_2, fresh_2, correction, eps = numbers
+    if not taken:
+        return [*ws, *ms, *vs]
+    gs = [scale * gradient for gradient in gradients]
+    ms = [beta_1 * m + fresh_1 * g for m, g in zip(ms, gs, strict=True)]
+    vs = [beta_2 * v + fresh_2 * g**2 for v, g in zip(vs, gs, strict=True)]
+    steps = [m / (correction * np.sqrt(v) + eps) for m, v in zip(ms, vs, strict=True)]
+    return [*(kept * w - rate * step for w, step in zip(ws, steps, strict=True)), *ms, *vs]
+
+
 REFERENCE |= {
     "mlx_matmul": np.matmul,
     "mlx_addmm": lambda c, a, b, alpha, beta: alpha * (a @ b) + beta * c,
@@ -158,6 +169,8 @@ REFERENCE |= {
     "mlxffi_attention": lambda q, k, v, scale, causal, mask: attention(
         q, k, v, scale, "causal" if causal else "", mask, None
     ),
+    "mlxffi_adam": adam,
+    "mlxffi_sum_of_squares": lambda arrays: sum(np.square(x).sum() for x in arrays),
     "mlxffi_heads": heads,
     "mlxffi_paced": lambda arrays, _: arrays,
     "mlxffi_swiglu": lambda gate, up: gated(lambda x: x / (1 + np.exp(-x)), gate, up),
@@ -232,6 +245,18 @@ def _layers(calls: Calls) -> None:
     calls.add("mlx_fast_gated_delta_update", *rows, *gates, F(2, 2, 4, 32, salt=3), mask, gives=2)
 
 
+def _optimizers(calls: Calls) -> None:
+    step = [1, 0.5, 0.125, 0.99, 0.9, 0.1, 0.75, 0.25, 1.5, 1e-3]
+    for taken in (1, 0):
+        numbers = np.array([taken, *step[1:]], np.float32)
+        for dtype in ("float32", "bfloat16"):
+            w, g, m, v = ([F(3, 4, salt=salt, dtype=dtype), F(5, salt=salt + 4, dtype=dtype)] for salt in range(4))
+            calls.add("mlxffi_adam", w, g, m, list(map(np.abs, v)), numbers, gives=6, dtypes=[dtype] * 6)
+    calls.refused("mlxffi_adam", [F(3)], [F(3, salt=1)], [F(2)], [F(2)], numbers, gives=3)
+    calls.add("mlxffi_sum_of_squares", [F(3, 4), F(5, salt=1)])
+    calls.add("mlxffi_sum_of_squares", [F(3, 4, dtype="bfloat16")])
+
+
 def _fused(calls: Calls) -> None:
     calls.add("mlxffi_rms_norm", F(2, 3, 8), F(8, salt=1), 1e-5)
     calls.add("mlxffi_rms_norm", F(2, 8, dtype="float16"), None, 1e-5)
@@ -247,5 +272,7 @@ def _fused(calls: Calls) -> None:
     calls.add("mlxffi_heads", F(2, 3, 16), *turns, F(4, salt=3), F(4, salt=4), 2, 1, 1e-5, gives=3)
     halves = F(3, 12, dtype="bfloat16")
     calls.add("mlxffi_heads", halves, *turns, None, None, 1, 1, 1e-5, gives=3, dtypes=["bfloat16"] * 3)
+    calls.add("mlxffi_heads", F(2, 3, 8), *turns, F(4, salt=3), None, 2, 0, 1e-5, gives=1)
     calls.add("mlxffi_paced", [F(3), F(2)], 2, gives=2)
+    _optimizers(calls)
     calls.add("mlxffi_lora_linear", F(3, 6), F(4, 6, salt=1), F(6, 2, salt=2), F(2, 4, salt=3), 2.0)

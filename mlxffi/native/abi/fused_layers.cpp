@@ -121,27 +121,23 @@ extern "C" int mlxffi_heads(
     const mlx_array key_norm, int heads, int key_heads, float eps, const mlx_stream s) {
   return guarded(__func__, [&] {
     require(res);
-    mlxffi::HeadCounts counts{positive(heads, "heads"), positive(key_heads, "key_heads")};
+    mlxffi::HeadCounts counts{positive(heads, "heads"), not_negative(key_heads, "key_heads")};
     auto input = floating(get(x, "x"), "x");
     int width = head_width(input, counts), rows = static_cast<int>(input.size() / input.shape(-1));
     auto turns = turns_of(floating(get(cosines, "cosines"), "cosines"), floating(get(sines, "sines"), "sines"), rows, width);
     auto of_queries = maybe(query_norm, "query_norm"), of_keys = maybe(key_norm, "key_norm");
-    if (of_queries.has_value() != of_keys.has_value()) {
-      throw BadArgument("key_norm", "expected a norm of keys beside one of queries, and none without, got only one");
+    if (of_keys.has_value() != (of_queries.has_value() && key_heads > 0)) {
+      throw BadArgument("key_norm", "expected a norm of keys beside one of queries, and none without either, got only one");
     }
-    std::optional<std::pair<mx::array, mx::array>> norms;
+    mlxffi::Arrays norms;
     if (of_queries) {
-      norms.emplace(of_shape(*of_queries, {width}, "query_norm"), of_shape(*of_keys, {width}, "key_norm"));
+      norms.push_back(of_shape(*of_queries, {width}, "query_norm"));
+    }
+    if (of_keys) {
+      norms.push_back(of_shape(*of_keys, {width}, "key_norm"));
     }
     auto stream = kernel_stream(s);
-    auto found = mlxffi::prepared_heads(mx::reshape(input, {rows, input.shape(-1)}, stream), counts, turns, norms, eps, stream);
-    for (auto& one : found) {
-      auto shape = input.shape();
-      shape.back() = one.shape(1);
-      shape.push_back(width);
-      one = mx::reshape(one, shape, stream);
-    }
-    put(res, found);
+    put(res, mlxffi::prepared_heads(input, counts, turns, norms, eps, stream));
   });
 }
 

@@ -1,4 +1,5 @@
-// The fused losses, gated units and heads on a GPU: one kernel a pass, through MLX's cuda_kernel (CUDA) or metal_kernel (Metal).
+// The fused losses, gated units, heads and optimizers on a GPU: one kernel a pass, through MLX's cuda_kernel (CUDA) or
+// metal_kernel (Metal).
 //
 // Every function builds a lazy node on the stream s, which must be a GPU's. Logits are [n, V] of float32, float16 or
 // bfloat16 with n >= 1 and V >= 1 (the caller answers empty batches); they need not be contiguous. What is kept for
@@ -45,9 +46,28 @@ Arrays divergence_backward(
 mx::array gate_forward(const mx::array& pairs, bool gelu, mx::Stream s);
 mx::array gate_backward(const mx::array& pairs, const mx::array& cotangents, bool gelu, mx::Stream s);
 
-// {queries, keys}, [n, all their features], of the inputs of heads.cpp; and the gradient of the first of these, by the
-// cotangents behind them.
+// {queries, keys} or {queries}, [..., heads, features], of the inputs of heads.cpp; and the gradient of the first of these,
+// by the cotangents behind them.
 Arrays heads_forward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s);
 mx::array heads_backward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s);
+
+// The gradients of the norms' weights by the same inputs, float32 [kinds, features]; for so many features of a head.
+mx::array heads_norms(const Arrays& inputs, HeadCounts counts, float eps, mx::Stream s);
+bool has_heads_norms(int features);
+
+// The gradients of RMSNorm: of x [..., V] in its dtype, and of the weight [V] in float32; for V of some sizes.
+Arrays norm_backward(const mx::array& x, const mx::array& weight, const mx::array& cotangent, float eps, mx::Stream s);
+bool has_norm_backward(int features);
+
+// What one kernel does for many arrays of one dtype, which may have any shapes: how many at most, and which.
+int arrays_of_adam();
+int arrays_of_squares();
+bool is_one_of_many(const mx::array& x);
+
+// All new parameters, all m and all v, of the inputs of optimizer.cpp.
+Arrays adam(const Arrays& inputs, mx::Stream s);
+
+// float32 [].
+mx::array sum_of_squares(const Arrays& arrays, mx::Stream s);
 
 } // namespace mlxffi::gpu

@@ -67,6 +67,16 @@ FN void reduce(LOCAL float (&v)[K], Team team) {
   block_barrier(); // scratch is free again
 }
 
+// How many numbers the first axes have.
+template <typename S>
+FN uint size_of(S shape, int axes) {
+  uint size = 1;
+  for (int i = 0; i < axes; ++i) {
+    size *= uint(shape[i]);
+  }
+  return size;
+}
+
 // --- sixteen bytes of a row ---
 
 template <typename T>
@@ -120,6 +130,40 @@ struct Format<Bfloat> {
         pack_bfloat(x[0], x[1]), pack_bfloat(x[2], x[3]), pack_bfloat(x[4], x[5]), pack_bfloat(x[6], x[7]));
   }
 };
+
+// Eight numbers, whatever their dtype: in loads and stores of 16 bytes where they begin at such a boundary.
+template <typename A>
+FN void load_eight(const DEVICE A* from, LOCAL float (&x)[8]) {
+  enum { N = Format<A>::N };
+  const bool aligned = misalignment(from) == 0;
+  UNROLLED for (int k = 0; k < 8; k += N) {
+    float part[N];
+    if (aligned) {
+      Format<A>::unpack(load16(from + k), part);
+    }
+    UNROLLED for (int j = 0; j < N; ++j) {
+      x[k + j] = aligned ? part[j] : float(from[k + j]);
+    }
+  }
+}
+
+template <typename A>
+FN void store_eight(DEVICE A* to, LOCAL const float (&x)[8]) {
+  enum { N = Format<A>::N };
+  const bool aligned = misalignment(to) == 0;
+  UNROLLED for (int k = 0; k < 8; k += N) {
+    float part[N];
+    UNROLLED for (int j = 0; j < N; ++j) {
+      part[j] = x[k + j];
+      if (!aligned) {
+        to[k + j] = A(x[k + j]);
+      }
+    }
+    if (aligned) {
+      store16(to + k, Format<A>::pack(part));
+    }
+  }
+}
 
 // Elements before the first one at which both rows can be read 16 bytes at a time; all of them where there is none.
 template <typename T>

@@ -7,7 +7,8 @@ namespace mlxffi {
 
 namespace {
 
-// On a GPU; elsewhere, it is the composed form. Inputs of both operations: x, cosines, sines, and the norms of queries and of keys where there are any.
+// On a GPU; elsewhere, it is the composed form. Inputs of both operations: x, cosines, sines, and where there are any
+// the norms of queries and of keys.
 class HeadOperation : public Fused {
  public:
   HeadOperation(mx::Stream s, HeadCounts counts, bool has_norms, float eps) : Fused(s), counts_(counts), has_norms_(has_norms), eps_(eps) {}
@@ -21,21 +22,36 @@ class HeadOperation : public Fused {
   bool is_node() const override {
     return false;
   }
-  // So many heads from the `first` on, [n, count, D].
+  // The shape of so many heads, [..., count, D], of x [..., features of all].
+  mx::Shape shape_of(const mx::array& x, int count) const {
+    auto shape = batch_of(x);
+    shape.insert(shape.end(), {count, x.shape(-1) / counts_.all()});
+    return shape;
+  }
+  // So many heads from the `first` on.
   mx::array some(const mx::array& x, int first, int count) const {
-    int features = x.shape(1) / counts_.all();
-    auto part = mx::slice(x, {0, first * features}, {x.shape(0), (first + count) * features}, where());
-    return mx::reshape(part, {x.shape(0), count, features}, where());
+    int features = x.shape(-1) / counts_.all();
+    mx::Shape begin(x.ndim(), 0), end = x.shape();
+    begin.back() = first * features, end.back() = (first + count) * features;
+    return mx::reshape(mx::slice(x, begin, end, where()), shape_of(x, count), where());
   }
   mx::array turned(const mx::array& heads, const Arrays& inputs, int norm) const;
   Arrays prepared(const Arrays& inputs) const {
     auto [heads, key_heads] = counts_;
-    auto q = turned(some(inputs[0], 0, heads), inputs, 3), k = turned(some(inputs[0], heads, key_heads), inputs, 4);
+    auto q = turned(some(inputs[0], 0, heads), inputs, 3);
+    if (key_heads == 0) {
+      return {q};
+    }
+    auto k = turned(some(inputs[0], heads, key_heads), inputs, 4);
     return {q, k, some(inputs[0], heads + key_heads, key_heads)};
   }
   std::vector<mx::Shape> shapes_of(const Arrays& inputs) const {
-    int rows = inputs[0].shape(0), features = inputs[0].shape(1) / counts_.all();
-    return {{rows, counts_.heads, features}, {rows, counts_.key_heads, features}, {rows, counts_.key_heads, features}};
+    std::vector<mx::Shape> shapes{shape_of(inputs[0], counts_.heads)};
+    shapes.resize(outputs(), shape_of(inputs[0], counts_.key_heads));
+    return shapes;
+  }
+  int outputs() const {
+    return counts_.key_heads ? 3 : 1;
   }
 
   HeadCounts counts_;
@@ -46,12 +62,12 @@ class HeadOperation : public Fused {
 mx::array HeadOperation::turned(const mx::array& heads, const Arrays& inputs, int norm) const {
   auto s = where();
   auto dtype = sums_dtype(heads);
-  int rows = heads.shape(0), count = heads.shape(1), half = heads.shape(2) / 2, positions = inputs[1].shape(0);
+  int count = heads.shape(-2), half = heads.shape(-1) / 2, positions = inputs[1].shape(0);
   auto x = mx::astype(heads, dtype, s);
   if (has_norms_) {
     x = mx::fast::rms_norm(x, mx::astype(inputs[norm], dtype, s), eps_, s);
   }
-  x = mx::reshape(x, {rows / positions, positions, count, 2, half}, s);
+  x = mx::reshape(x, {-1, positions, count, 2, half}, s);
   auto other = mx::take(x, mx::array({1, 0}), 3, s);
   auto cosines = mx::reshape(mx::astype(inputs[1], dtype, s), {positions, 1, 1, half}, s);
   auto sines = mx::reshape(mx::astype(inputs[2], dtype, s), {positions, 1, 2, half}, s);
@@ -70,12 +86,41 @@ class HeadsGradient : public HeadOperation {
 
  protected:
   Arrays composed(const Arrays& inputs) const override {
-    auto cotangents = inputs.end() - 3;
+    auto cotangents = inputs.end() - outputs();
     auto fun = [&](const Arrays& values) { return prepared(replaced(inputs, {0}, values)); };
     return mx::vjp(fun, {inputs[0]}, {cotangents, inputs.end()}).second;
   }
   Arrays as_graph(const Arrays& inputs) const override {
     return {gpu::heads_backward(inputs, counts_, has_norms_, eps_, where())};
+  }
+};
+
+// The same inputs -> the gradients of norms' weights, in the dtype of sums [kinds, D].
+class NormsGradient : public HeadOperation {
+ public:
+  using HeadOperation::HeadOperation;
+
+  const char* name() const override {
+    return "FusedNormsGradient";
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {{counts_.kinds(), inputs[0].shape(-1) / counts_.all()}};
+  }
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {sums_dtype(inputs[0])};
+  }
+  Arrays composed(const Arrays& inputs) const override {
+    std::vector<int> norms{3, 4};
+    norms.resize(counts_.kinds());
+    auto fun = [&](const Arrays& values) { return prepared(replaced(inputs, norms, values)); };
+    auto found = mx::vjp(fun, chosen(inputs, norms), {inputs.end() - outputs(), inputs.end()}).second;
+    return {mx::astype(mx::stack(found, 0, where()), sums_dtype(inputs[0]), where())};
+  }
+  Arrays as_graph(const Arrays& inputs) const override {
+    bool has_kernel = gpu::has_heads_norms(inputs[0].shape(-1) / counts_.all());
+    return has_kernel ? Arrays{gpu::heads_norms(inputs, counts_, eps_, where())} : composed(inputs);
   }
 };
 
@@ -93,7 +138,7 @@ class Heads : public HeadOperation {
     auto inputs = primals;
     inputs.insert(inputs.end(), cotangents.begin(), cotangents.end());
     auto of_x = apply(std::make_shared<HeadsGradient>(where(), counts_, has_norms_, eps_), inputs)[0];
-    auto norms = has_norms_ ? of_norms(primals, cotangents) : Arrays{};
+    auto norms = has_norms_ ? of_norms(inputs) : Arrays{};
     Arrays results;
     for (int argnum : argnums) {
       results.push_back(argnum == 0 ? of_x : argnum < 3 ? Fused::vjp(primals, cotangents, {argnum}, outputs)[0] : norms[argnum - 3]);
@@ -106,47 +151,36 @@ class Heads : public HeadOperation {
 
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {3, inputs[0].dtype()};
+    return std::vector<mx::Dtype>(outputs(), inputs[0].dtype());
   }
   Arrays as_graph(const Arrays& inputs) const override {
     auto found = gpu::heads_forward(inputs, counts_, has_norms_, eps_, where());
-    auto shapes = shapes_of(inputs);
-    auto values = some(inputs[0], counts_.heads + counts_.key_heads, counts_.key_heads);
-    return {mx::reshape(found[0], shapes[0], where()), mx::reshape(found[1], shapes[1], where()), values};
+    if (counts_.key_heads) {
+      found.push_back(some(inputs[0], counts_.heads + counts_.key_heads, counts_.key_heads));
+    }
+    return found;
   }
 
  private:
-  Arrays of_norms(const Arrays& primals, const Arrays& cotangents) const;
+  Arrays of_norms(const Arrays& inputs) const;
 };
 
-// The gradients of the norms' weights: the cotangents, turned back, times what the weights multiplied.
-Arrays Heads::of_norms(const Arrays& primals, const Arrays& cotangents) const {
+Arrays Heads::of_norms(const Arrays& inputs) const {
   auto s = where();
-  auto& x = primals[0];
-  Arrays inputs(primals.begin(), primals.begin() + 3);
-  inputs.insert(inputs.end(), cotangents.begin(), cotangents.end());
-  auto back = apply(std::make_shared<HeadsGradient>(s, counts_, false, eps_), inputs)[0];
-  int features = x.shape(1) / counts_.all(), both = counts_.heads + counts_.key_heads;
-  auto heads = [&](const mx::array& a) { return mx::reshape(a, {x.shape(0), counts_.all(), features}, s); };
-  auto wide = [&](const mx::array& a) { return mx::astype(a, sums_dtype(x), s); };
-  auto normed = mx::fast::rms_norm(heads(x), std::nullopt, eps_, s);
-  auto sums = mx::sum(mx::multiply(wide(heads(back)), wide(normed), s), 0, false, s);
-  auto of = [&](int begin, int end, const mx::array& weight) {
-    return mx::astype(mx::sum(mx::slice(sums, {begin, 0}, {end, features}, s), 0, false, s), weight.dtype(), s);
-  };
-  return {of(0, counts_.heads, primals[3]), of(counts_.heads, both, primals[4])};
+  Arrays found;
+  auto sums = mx::astype(apply(std::make_shared<NormsGradient>(s, counts_, true, eps_), inputs)[0], inputs[3].dtype(), s);
+  for (auto& sum : mx::split(sums, counts_.kinds(), 0, s)) {
+    found.push_back(mx::squeeze(sum, 0, s));
+  }
+  return found;
 }
 
 } // namespace
 
-Arrays prepared_heads(
-    const mx::array& x, HeadCounts counts, const HeadTurns& turns, const std::optional<std::pair<mx::array, mx::array>>& norms,
-    float eps, mx::Stream s) {
+Arrays prepared_heads(const mx::array& x, HeadCounts counts, const HeadTurns& turns, const Arrays& norms, float eps, mx::Stream s) {
   Arrays inputs{x, turns.cosines, turns.sines};
-  if (norms) {
-    inputs.insert(inputs.end(), {norms->first, norms->second});
-  }
-  auto heads = std::make_shared<Heads>(s, counts, norms.has_value(), eps);
+  inputs.insert(inputs.end(), norms.begin(), norms.end());
+  auto heads = std::make_shared<Heads>(s, counts, !norms.empty(), eps);
   bool has_kernel = s.device == mx::Device::gpu && !Composing::active();
   return has_kernel ? Fused::apply(heads, inputs) : heads->composed(inputs);
 }

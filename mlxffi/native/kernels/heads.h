@@ -5,9 +5,14 @@
 
 namespace mlxffi {
 
-// How the heads of a row lie: queries, then keys, then values, all of one width.
+// How the heads of a row lie: queries, then keys, then values, all of one width; or queries alone.
 struct HeadCounts {
   int heads, key_heads;
+
+  // How many kinds of heads are turned.
+  int kinds() const {
+    return key_heads ? 2 : 1;
+  }
 
   int all() const {
     return heads + 2 * key_heads;
@@ -21,10 +26,9 @@ struct HeadTurns {
   mx::array cosines, sines;
 };
 
-// {queries [n, heads, D], keys and values [n, key_heads, D]} of x [n, all heads' D]; queries and keys are divided by the roots
-// of their mean squares, times norms [D] where there are any, and rotated. On a GPU one kernel forward and one backward.
-Arrays prepared_heads(
-    const mx::array& x, HeadCounts counts, const HeadTurns& turns, const std::optional<std::pair<mx::array, mx::array>>& norms,
-    float eps, mx::Stream s);
+// {queries [n, heads, D], keys and values [n, key_heads, D]} of x [n, all heads' D], or the first of these alone; queries and
+// keys are divided by the roots of their mean squares, times norms [D] of each kind where there are any, and rotated. On a GPU
+// one kernel forward and one backward, and one more for the gradients of norms.
+Arrays prepared_heads(const mx::array& x, HeadCounts counts, const HeadTurns& turns, const Arrays& norms, float eps, mx::Stream s);
 
 } // namespace mlxffi

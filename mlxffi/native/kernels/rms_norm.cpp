@@ -1,5 +1,7 @@
 #include "rms_norm.h"
 
+#include "composing.h"
+#include "gpu.h"
 #include "row_access.h"
 #include "wide.h"
 
@@ -180,12 +182,49 @@ class RMSNorm : public Normalization {
   }
 };
 
+// x, weight, cotangent -> the gradients of x and, in the dtype of sums, of the weight: as one kernel of GPUs.
+class RMSNormGradients : public Normalization {
+ public:
+  using Normalization::Normalization;
+
+  const char* name() const override {
+    return "FusedRMSNormGradients";
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {inputs[0].shape(), inputs[1].shape()};
+  }
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {inputs[0].dtype(), sums_dtype(inputs[0])};
+  }
+  bool is_node() const override {
+    return false;
+  }
+  Arrays composed(const Arrays& inputs) const override {
+    auto found = gradients(inputs, true);
+    return {found[0], mx::astype(found[1], sums_dtype(inputs[0]), where())};
+  }
+  Arrays as_graph(const Arrays& inputs) const override {
+    return gpu::norm_backward(inputs[0], inputs[1], inputs[2], eps_, where());
+  }
+};
+
 bool is_fused(const mx::array& x, const std::optional<mx::array>& weight, mx::Stream s) {
   bool fits = !weight || (weight->dtype() == x.dtype() && weight->shape() == mx::Shape{x.shape(-1)});
   return has_kernels(s) && mx::issubdtype(x.dtype(), mx::floating) && x.size() > 0 && fits;
 }
 
 } // namespace
+
+std::optional<Arrays> rms_norm_gradients(const mx::array& x, const mx::array& weight, const mx::array& cotangent, float eps, mx::Stream s) {
+  bool fits = x.size() > 0 && weight.shape() == mx::Shape{x.shape(-1)} && weight.dtype() == x.dtype() && gpu::has_norm_backward(x.shape(-1));
+  if (s.device != mx::Device::gpu || Composing::active() || !fits) {
+    return {};
+  }
+  auto found = Fused::apply(std::make_shared<RMSNormGradients>(s, eps), {x, weight, cotangent});
+  return Arrays{found[0], mx::astype(found[1], weight.dtype(), s)};
+}
 
 mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s) {
   if (x.ndim() == 0 || !is_fused(x, weight, s)) {

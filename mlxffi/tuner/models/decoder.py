@@ -275,9 +275,9 @@ def _attention(
     else:
         rope, found = _rope(config, layer), _projections(node, "qkv_proj", _norm(config, norm, x), training)
         q, k, v = found if len(found) > 1 else split(found[0], node["qkv_proj"]["widths"], -1)
-        q = rope(_heads(config, node, "q", q), positions)  # [B, H, T, D]
-        k = rope(_heads(config, node, "k", k), positions)  # [B, G, T, D]
-        v = _heads(config, node, "v", v)  # [B, G, T, D]
+        q = _turned(config, node.get("q_norm"), q, rope, positions)  # [B, H, T, D]
+        k = _turned(config, node.get("k_norm"), k, rope, positions)  # [B, G, T, D]
+        v = _heads(config, v)  # [B, G, T, D]
     if cache is not None:
         k, v = cache.extended(k, v)  # [B, G, K, D]
     y = mx.fast.scaled_dot_product_attention(q, k, v, scale=config.attention_scale, mask=mask)  # [B, H, T, D]
@@ -289,12 +289,21 @@ def _projections(node: Tree, name: str, x: mx.array, training: bool) -> list[mx.
     return [linear(node[path], x, training=training) for path in ([name] if name in node else JOINED[name])]
 
 
-def _heads(config: DecoderConfig, node: Tree, name: str, y: mx.array) -> mx.array:
-    """[B, T, heads D] to [B, heads, T, D]."""
+def _heads(config: DecoderConfig, y: mx.array, norm: Tree | None = None) -> mx.array:
+    """[B, T, heads D] to [B, heads, T, D], with a norm over D."""
     y = y.reshape(*y.shape[:2], -1, config.head_dim)
-    if config.query_key_norm and name != "v":
-        y = _norm(config, node[f"{name}_norm"], y)
-    return y.transpose(0, 2, 1, 3)
+    return (y if norm is None else _norm(config, norm, y)).transpose(0, 2, 1, 3)
+
+
+def _turned(config: DecoderConfig, norm: Tree | None, y: mx.array, rope: Rope, positions: Positions) -> mx.array:
+    """`_heads` of queries or keys, rotated."""
+    norm = norm if config.query_key_norm else None
+    if not isinstance(positions, Turns):
+        return rope(_heads(config, y, norm), positions)
+    weight = None if norm is None else _norm_weight(config, norm)
+    count = y.shape[-1] // config.head_dim
+    found: mx.array = heads(y, *positions.tables(), weight, None, count, 0, config.norm_eps)[0]
+    return found.transpose(0, 2, 1, 3)
 
 
 # Tokens of a batch from which on GPUs keep of a block its two inputs and attention's: less memory, more time.

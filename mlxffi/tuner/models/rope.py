@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -62,20 +62,14 @@ class Rope:
     long_periods: tuple[float, ...] | None = None
     stretch: float | None = None
 
-    def __call__(self, x: mx.array, positions: int | mx.array | Turns) -> mx.array:
+    def __call__(self, x: mx.array, positions: int | mx.array) -> mx.array:
         """Heads, rotated by their positions.
 
         Args:
           x: floating point [batch, heads, length, head_dim].
-          positions: of the first token, where they are consecutive; else int32 [batch, length]; or the `turns` of
-            either.
+          positions: of the first token, where they are consecutive; else int32 [batch, length].
         """
         batch, heads, length, features = x.shape
-        if isinstance(positions, Turns):
-            # As heads lie in memory, side by side.
-            pairs = x.transpose(0, 2, 1, 3).reshape(batch, length, heads, 2, -1)
-            turned: mx.array = _turned(pairs, *positions).reshape(batch, length, heads, features)
-            return turned.transpose(0, 2, 1, 3)
         x = x if self.magnitude == 1 else x * self.magnitude
         if isinstance(positions, int):
             return self._rotated(x, positions, self._periods(positions + length, features))
@@ -123,19 +117,6 @@ class Rope:
         return mx.fast.rope(
             x, x.shape[-1], traditional=False, base=base, scale=self.scale, offset=offset, freqs=periods
         )
-
-
-@mx.custom_function
-def _turned(pairs: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    """Pairs [batch, length, heads, 2, features / 2], turned in float32."""
-    first, second = pairs.astype(mx.float32), pairs[..., ::-1, :].astype(mx.float32)
-    return (first * cos + second * sin).astype(pairs.dtype)
-
-
-@_turned.vjp
-def _turned_back(primals: Sequence[mx.array], cotangent: mx.array, _: mx.array) -> tuple[mx.array, ...]:
-    _, cos, sin = primals
-    return _turned(cotangent, cos, -sin), mx.zeros_like(cos), mx.zeros_like(sin)
 
 
 def ropes_from_dict(config: Mapping[str, Any], head_dim: int) -> tuple[Rope, Rope]:

@@ -15,7 +15,8 @@ from typing import Any
 from ..._errors import ArgumentError
 from .. import checks
 from .adaptive import AdaDelta, Adafactor, Adagrad, Adam, Adamax, AdamW, RMSprop
-from .base import ArrayOptimizer, LearningRate, MultiOptimizer, Optimizer, State, clip_grad_norm
+from .base import ArrayOptimizer, LearningRate, MultiOptimizer, Optimizer, State
+from .clipping import clip_grad_norm
 from .momentum import SGD, Lion, Muon
 
 __all__ = [

@@ -9,8 +9,9 @@ from typing import TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...core import Dtype, array
+from ...fused import adam
 from .. import checks
-from .base import ArrayOptimizer, LearningRate, Moments, Rule, scalars, zeros
+from .base import ArrayOptimizer, Arrays, LearningRate, Moments, Rule, RuleOfMany, Share, scalars, zeros
 
 
 @dataclass(frozen=True)
@@ -269,6 +270,19 @@ class _Adam(ArrayOptimizer):
 
         return follow
 
+    def _kernel(self, step: array, rate: array, share: Share, kept: array | float, bias_correction: bool) -> RuleOfMany:
+        (b1, b2), correction = self.betas, mx.array(1.0)
+        if bias_correction:
+            rate, correction = rate / (1 - b1**step), mx.rsqrt(1 - b2**step)
+        values = (share.applied, share.scale, rate, kept, b1, 1 - b1, b2, 1 - b2, correction, self.eps)
+        numbers = mx.stack([mx.array(value).astype(mx.float32) for value in values])
+
+        def follow(grads: Arrays, arrays: Arrays, moments: dict[str, Arrays]) -> tuple[Arrays, dict[str, Arrays]]:
+            made, m, v = adam(arrays, grads, moments["m"], moments["v"], numbers)
+            return made, {"m": m, "v": v}
+
+        return follow
+
 
 @dataclass(frozen=True)
 class Adam(_Adam):
@@ -283,6 +297,8 @@ class Adam(_Adam):
     Source: Kingma and Ba 2015, Adam, whose correction is off unless asked for, as in mlx.optimizers.
     """
 
+    kernel_moments = ("m", "v")
+
     bias_correction: bool = False
 
     def __post_init__(self) -> None:
@@ -291,6 +307,9 @@ class Adam(_Adam):
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         return self._rule(step, rate, dtype, self.bias_correction)
+
+    def kernel(self, step: array, rate: array, share: Share) -> RuleOfMany:
+        return self._kernel(step, rate, share, 1.0, self.bias_correction)
 
 
 @dataclass(frozen=True)
@@ -307,6 +326,8 @@ class AdamW(_Adam):
     Source: Loshchilov and Hutter 2019, Decoupled weight decay regularization.
     """
 
+    kernel_moments = ("m", "v")
+
     weight_decay: float = 0.01
     bias_correction: bool = False
 
@@ -316,9 +337,12 @@ class AdamW(_Adam):
         checks.flag("AdamW", "bias_correction", self.bias_correction)
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
-        adam = self._rule(step, rate, dtype, self.bias_correction)
+        plain = self._rule(step, rate, dtype, self.bias_correction)
         kept = 1 - rate.astype(dtype) * self.weight_decay
-        return lambda g, w, moments: adam(g, w * kept, moments)
+        return lambda g, w, moments: plain(g, w * kept, moments)
+
+    def kernel(self, step: array, rate: array, share: Share) -> RuleOfMany:
+        return self._kernel(step, rate, share, 1 - rate * self.weight_decay, self.bias_correction)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@
 
 All arithmetic is in the parameter's dtype, as in mlx.optimizers: parameters and moments keep it, and the scalars of a
 formula are rounded to it. They are made once per step for each dtype, not for each array. float16 is the exception:
-squares of gradients leave its range at both ends, so moments and arithmetic are float32.
+squares of gradients leave its range at both ends, so moments and arithmetic are float32. On GPUs an optimizer that
+has a kernel updates many arrays by one, whose arithmetic is float32 for all dtypes.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...core import Dtype, array
 from .. import checks
+from ..layers import on_cpu
 from ..schedules import Schedule
 from ..trees import Tree, differences, flatten, kind, kinds, map_paths, paths, refilled, tree_map
 
@@ -30,6 +32,21 @@ State: TypeAlias = "dict[str, Any]"
 # The moments of one parameter by name, and the step of one parameter: (gradient, parameter, moments) -> both anew.
 Moments: TypeAlias = "dict[str, array]"
 Rule: TypeAlias = "Callable[[array, array, Moments], tuple[array, Moments]]"
+# The same of many parameters.
+Arrays: TypeAlias = "list[array]"
+RuleOfMany: TypeAlias = "Callable[[Arrays, Arrays, dict[str, Arrays]], tuple[Arrays, dict[str, Arrays]]]"
+
+
+class Share(NamedTuple):
+    """What of gradients an update takes.
+
+    Args:
+      scale: float32 [], their factor.
+      applied: bool []; where it is false, everything stays what it was.
+    """
+
+    scale: array
+    applied: array
 
 
 class Optimizer(ABC):
@@ -109,6 +126,9 @@ class ArrayOptimizer(Optimizer):
 
     learning_rate: LearningRate | None
 
+    # The names of the moments of a `kernel`, where there is one.
+    kernel_moments: ClassVar[tuple[str, ...]] = ()
+
     def __post_init__(self) -> None:
         if not callable(self.learning_rate):
             checks.non_negative(self._name, "learning_rate", self.learning_rate)
@@ -137,6 +157,18 @@ class ArrayOptimizer(Optimizer):
           A function from gradient, parameter and moments to the new parameter and moments.
         """
 
+    def kernel(self, step: array, rate: array, share: Share) -> RuleOfMany:
+        """The update rule for all dtypes, as a kernel of GPUs.
+
+        Args:
+          step, rate: as in `rule`.
+          share: by what the rule multiplies gradients, and whether it changes anything.
+
+        Returns:
+          A function from gradients, parameters and moments, of their own dtypes, to the new parameters and moments.
+        """
+        raise NotImplementedError(f"[{self._name}] has no kernel")
+
     def rate(self, step: array) -> array:
         """The learning rate of the next step.
 
@@ -164,20 +196,39 @@ class ArrayOptimizer(Optimizer):
         }
 
     def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        return self._update(Share(mx.array(1.0), mx.array(True)), grads, state, params)
+
+    def update_where(self, share: Share, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        """`update` by a kernel with a share of the gradients.
+
+        Args:
+          share: of all gradients.
+          grads, state, params: as in `update`.
+
+        Returns:
+          As `update`.
+        """
+        made, after = self._update(share, grads, state, params)
+        return made, after | {name: mx.where(share.applied, after[name], state[name]) for name in SCALARS}
+
+    def _update(self, share: Share, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        """An update that on CPUs takes no notice of the share."""
         arrays = flatten(params)
         gradients = gradients_of(self._name, grads, arrays)
         require_state(self._name, state, *SCALARS)
         moments = {name: flatten(tree) for name, tree in state.items() if name not in SCALARS}
         step, rate = state["step"] + 1, self.rate(state["step"])
-        self._follow(gradients, step, rate, arrays, moments)
+        if uses_kernel(self):
+            self._follow_kernel(gradients, self.kernel(step, rate, share), arrays, moments)
+        else:
+            self._follow(gradients, lambda dtype: in_dtype(self.rule(step, rate, dtype), dtype), arrays, moments)
         trees = {name: refilled(state[name], found) for name, found in moments.items()}
         return refilled(params, arrays), {"step": step, "learning_rate": rate, **trees}
 
     def _follow(
         self,
         gradients: Mapping[str, array],
-        step: array,
-        rate: array,
+        rule_of: Callable[[Dtype], Rule],
         arrays: dict[str, array],
         moments: Mapping[str, dict[str, array]],
     ) -> None:
@@ -186,16 +237,36 @@ class ArrayOptimizer(Optimizer):
         for path, gradient in gradients.items():
             dtype = working_dtype(arrays[path])
             if dtype not in rules:
-                rules[dtype] = self.rule(step, rate, dtype)
+                rules[dtype] = rule_of(dtype)
             found = {name: of[path] for name, of in moments.items() if path in of}
             try:
-                made, after = rules[dtype](gradient.astype(dtype), arrays[path].astype(dtype), found)
+                made, after = rules[dtype](gradient, arrays[path], found)
             except KeyError as missing:
-                lost = f"{missing.args[0]}.{path}"
-                raise ArgumentError(f"[{self._name}.update] state: expected {lost}, got none") from None
+                raise self._lacks(missing.args[0], path) from None
             arrays[path] = made.astype(arrays[path].dtype)
             for name, value in after.items():
                 moments[name][path] = value
+
+    def _follow_kernel(
+        self,
+        gradients: Mapping[str, array],
+        rule: RuleOfMany,
+        arrays: dict[str, array],
+        moments: Mapping[str, dict[str, array]],
+    ) -> None:
+        """`_follow` for all arrays at once."""
+        for name in self.kernel_moments:
+            for path in gradients:
+                if path not in moments.get(name, {}):
+                    raise self._lacks(name, path)
+        old = {name: [moments[name][path] for path in gradients] for name in self.kernel_moments}
+        made, after = rule(list(gradients.values()), [arrays[path] for path in gradients], old)
+        arrays.update(zip(gradients, made, strict=True))
+        for name, values in after.items():
+            moments[name].update(zip(gradients, values, strict=True))
+
+    def _lacks(self, moment: str, path: str) -> ArgumentError:
+        return ArgumentError(f"[{self._name}.update] state: expected {moment}.{path}, got none")
 
     def _fresh(self, path: str, parameter: array) -> Moments:
         if not mx.issubdtype(parameter.dtype, mx.floating):
@@ -215,6 +286,56 @@ def working_dtype(parameter: array) -> Dtype:
       float32 for float16, else the parameter's dtype.
     """
     return mx.float32 if parameter.dtype == mx.float16 else parameter.dtype
+
+
+def in_dtype(rule: Rule, dtype: Dtype) -> Rule:
+    """A rule that casts what it is given.
+
+    Args:
+      rule: for gradients and parameters of the dtype.
+      dtype: in which it computes.
+
+    Returns:
+      The same for all dtypes.
+    """
+    return lambda g, w, moments: rule(g.astype(dtype), w.astype(dtype), moments)
+
+
+def uses_kernel(optimizer: object) -> bool:
+    """Whether an optimizer updates arrays by a kernel.
+
+    Args:
+      optimizer: ours, or another.
+
+    Returns:
+      True on GPUs, for one that has a kernel.
+    """
+    return bool(getattr(optimizer, "kernel_moments", ())) and not on_cpu()
+
+
+def updated_where(
+    optimizer: Any, share: Share, grads: Mapping[str, array], state: State, params: Mapping[str, array]
+) -> tuple[Tree, State]:
+    """An update with a share of gradients.
+
+    Args:
+      optimizer: ours, or another.
+      share: of all gradients.
+      grads, params: by path, as many.
+      state: the optimizer's.
+
+    Returns:
+      (params, state), as they were where the update is not applied.
+    """
+    made: tuple[Tree, State]
+    if uses_kernel(optimizer):
+        made = optimizer.update_where(share, grads, state, params)
+        return made
+    scaled = {path: (grads[path] * share.scale).astype(working_dtype(item)) for path, item in params.items()}
+    made = tree_map(
+        lambda new, old: mx.where(share.applied, new, old), optimizer.update(scaled, state, params), (params, state)
+    )
+    return made
 
 
 def is_elementwise(optimizer: object) -> bool:
@@ -313,28 +434,6 @@ def zeros(parameter: array, *names: str) -> Moments:
       Arrays by name.
     """
     return {name: mx.zeros_like(parameter) for name in names}
-
-
-# --- gradients of bounded size ---
-
-
-def clip_grad_norm(grads: Tree, max_norm: float) -> tuple[Tree, array]:
-    """Scale gradients down by one factor, so that their total norm is at most `max_norm`.
-
-    Squares are added in float32 whatever the gradients' dtypes, in the tree's order.
-
-    Args:
-      grads: a tree of arrays, each of which keeps its dtype.
-      max_norm: at least 0.
-
-    Returns:
-      (grads, norm): the norm, float32 [], is the one before.
-    """
-    checks.non_negative("clip_grad_norm", "max_norm", max_norm)
-    squares = [mx.sum(mx.square(gradient.astype(mx.float32))) for _, gradient in paths(grads)]
-    norm = mx.sqrt(sum(squares, mx.array(0.0)))
-    factor = mx.minimum(max_norm / (norm + 1e-6), 1.0)
-    return tree_map(lambda gradient: (gradient * factor).astype(gradient.dtype), grads), norm
 
 
 # --- several optimizers ---

@@ -20,8 +20,9 @@ from ..losses import default_loss, sums_of
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
 from ..models.prepared import preparation_of
-from ..optimizers.base import clip_grad_norm, is_elementwise, working_dtype
-from ..trees import Tree, flatten, merged, refilled, tree_map
+from ..optimizers.base import Share, is_elementwise, updated_where
+from ..optimizers.clipping import clip_factor, gradient_norm
+from ..trees import Tree, flatten, merged, refilled
 from .args import TrainingArgs
 from .packing import Packing
 
@@ -344,17 +345,13 @@ def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply
         assert state.window is not None
         gradients, targets = _of_all(state.window, world)
         parameters = state.trained
-        share = mx.where(targets == 0, 0, 1 / targets)
-        means = {path: (gradients[path] * share).astype(working_dtype(item)) for path, item in parameters.items()}
-        means, norm = clip_grad_norm(means, NO_LIMIT if args.max_grad_norm is None else args.max_grad_norm)
-        applied = mx.isfinite(norm) & (targets > 0)
-        trained, made = optimizer.update(means, state.optimizer, parameters)
-        # Where it is not applied, everything stays what it was.
-        trained, made = tree_map(
-            lambda new, old: mx.where(applied, new, old), (trained, made), (parameters, state.optimizer)
-        )
+        each = mx.where(targets == 0, 0, 1 / targets)
+        norm = each * gradient_norm(gradients)
+        factor = clip_factor(norm, NO_LIMIT if args.max_grad_norm is None else args.max_grad_norm)
+        share = Share(each * factor, mx.isfinite(norm) & (targets > 0))
+        trained, made = updated_where(optimizer, share, gradients, state.optimizer, parameters)
         state = state._replace(trained=trained, optimizer=made, window=None)
-        return state, norm, applied.astype(mx.float32)
+        return state, norm, share.applied.astype(mx.float32)
 
     return apply
 

@@ -54,6 +54,9 @@ static void test_heads(void) {
   IS_AT(res, 2, "1 2: 5 6");
   FAILS(mlxffi_heads(&res, x, cosines, sines, norm, none, 1, 1, 0, cpu));
   CHECK_HAS("`key_norm`: expected a norm of keys", last_error);
+  OK(mlxffi_heads(&res, x, cosines, sines, none, none, 3, 0, 0, cpu));
+  CHECK_INT(1, mlx_vector_array_size(res));
+  IS_AT(res, 0, "3 2: -2 1 -4 3 -6 5");
   FAILS(mlxffi_heads(&res, x, cosines, sines, none, none, 2, 1, 0, cpu));
   CHECK_HAS("`x`: expected features of 4 heads", last_error);
   drop(x, cosines, sines, norm);
@@ -72,6 +75,38 @@ static void test_paced(void) {
   FAILS(mlxffi_paced(&res, nothing, 1, cpu));
   CHECK_HAS("`arrays`: expected at least one", last_error);
   drop_vector(given, res, nothing);
+}
+
+/* Of w = 2, g = 4 / 2, m = 1 and v = 5: m = 1 / 2 + 2 / 2, v = 5 / 2 + 4 / 2, w = 2 / 2 - m / (2 sqrt(4.5) + 0); and of 0. */
+static void test_adam(void) {
+  mlx_vector_array w = take(2, floats("2"), floats("0")), g = take(2, floats("4"), floats("0")), m = take(2, floats("1"), floats("0"));
+  mlx_vector_array v = take(2, floats("5"), floats("4")), few = take(1, floats("4")), res = mlx_vector_array_new();
+  mlx_array step = floats("1 0.5 1 0.5 0.5 0.5 0.5 0.5 2 0"), none_of_it = floats("0 0.5 1 0.5 0.5 0.5 0.5 0.5 2 0"), short_one = floats("1 2");
+  OK(mlxffi_adam(&res, w, g, m, v, step, cpu));
+  CHECK_INT(6, mlx_vector_array_size(res));
+  IS_AT(res, 0, "1: 0.64644661");
+  IS_AT(res, 1, "1: 0");
+  IS_AT(res, 2, "1: 1.5");
+  IS_AT(res, 4, "1: 4.5");
+  IS_AT(res, 5, "1: 2");
+  OK(mlxffi_adam(&res, w, g, m, v, none_of_it, cpu));
+  IS_AT(res, 0, "1: 2");
+  FAILS(mlxffi_adam(&res, w, few, m, v, step, cpu));
+  CHECK_HAS("`gradients`: expected 2, as there are parameters", last_error);
+  FAILS(mlxffi_adam(&res, w, g, m, v, short_one, cpu));
+  CHECK_HAS("`numbers`: expected floating point [10]", last_error);
+  drop(step, none_of_it, short_one);
+  drop_vector(w, g, m, v, few, res);
+}
+
+static void test_sum_of_squares(void) {
+  mlx_vector_array given = take(2, floats("1 2; 3 4"), floats("5")), whole = take(1, ints("1 2"));
+  mlx_array res = mlx_array_new();
+  RESULT(mlxffi_sum_of_squares(&res, given, cpu), res, "55");
+  FAILS(mlxffi_sum_of_squares(&res, whole, cpu));
+  CHECK_HAS("`arrays[0]`: expected floating point", last_error);
+  drop(res);
+  drop_vector(given, whole);
 }
 
 static void test_lora_linear(void) {
@@ -229,8 +264,8 @@ static void test_refused(void) {
 
 int main(void) {
   begin();
-  GROUP("values", test_rms_norm, test_rope, test_attention, test_gated_units, test_heads, test_paced, test_lora_linear, test_decoder_block,
-        test_dtypes);
+  GROUP("values", test_rms_norm, test_rope, test_attention, test_gated_units, test_heads, test_paced, test_adam, test_sum_of_squares, test_lora_linear,
+        test_decoder_block, test_dtypes);
   GROUP("gradients", test_gradients, test_lora_gradients);
   GROUP("refused", test_refused);
   return end();

@@ -114,6 +114,42 @@ static intptr_t glue_mlxffi_paced(const intptr_t *arrays, size_t arrays_num, int
 }
 #endif
 
+#ifndef MLXFFI_LACKS_mlxffi_adam
+static intptr_t glue_mlxffi_adam(const intptr_t *parameters, size_t parameters_num, const intptr_t *gradients, size_t gradients_num, const intptr_t *m, size_t m_num, const intptr_t *v, size_t v_num, intptr_t numbers, intptr_t s) {
+  HOLD;
+  mlx_vector_array res = {0};
+  mlx_vector_array parameters_vector = mlx_vector_array_new_data((const mlx_array *)parameters, parameters_num);
+  mlx_vector_array gradients_vector = mlx_vector_array_new_data((const mlx_array *)gradients, gradients_num);
+  mlx_vector_array m_vector = mlx_vector_array_new_data((const mlx_array *)m, m_num);
+  mlx_vector_array v_vector = mlx_vector_array_new_data((const mlx_array *)v, v_num);
+  mlx_stream s_handle = glue_stream(s);
+  if (parameters_vector.ctx && gradients_vector.ctx && m_vector.ctx && v_vector.ctx) {
+    mlxffi_adam(&res, parameters_vector, gradients_vector, m_vector, v_vector, (mlx_array){(void *)numbers}, s_handle);
+  }
+  mlx_vector_array_free(parameters_vector);
+  mlx_vector_array_free(gradients_vector);
+  mlx_vector_array_free(m_vector);
+  mlx_vector_array_free(v_vector);
+  glue_stream_done(s, s_handle);
+  return (intptr_t)res.ctx;
+}
+#endif
+
+#ifndef MLXFFI_LACKS_mlxffi_sum_of_squares
+static intptr_t glue_mlxffi_sum_of_squares(const intptr_t *arrays, size_t arrays_num, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
+  mlx_stream s_handle = glue_stream(s);
+  if (arrays_vector.ctx) {
+    mlxffi_sum_of_squares(&res, arrays_vector, s_handle);
+  }
+  mlx_vector_array_free(arrays_vector);
+  glue_stream_done(s, s_handle);
+  return (intptr_t)res.ctx;
+}
+#endif
+
 #ifndef MLXFFI_LACKS_mlxffi_cross_entropy
 static intptr_t glue_mlxffi_cross_entropy(intptr_t logits, intptr_t targets, intptr_t weights, int ignore_index, bool has_ignore_index, double label_smoothing, int reduction, intptr_t s) {
   HOLD;

@@ -3237,6 +3237,18 @@ static PyObject *abi_paced(Value *v) {
   return listed(res);
 }
 
+static PyObject *abi_adam(Value *v) {
+  mlx_vector_array res = {0};
+  mlxffi_adam(&res, v[0].vector, v[1].vector, v[2].vector, v[3].vector, v[4].array, v[5].stream);
+  return listed(res);
+}
+
+static PyObject *abi_sum_of_squares(Value *v) {
+  mlx_array res = {0};
+  mlxffi_sum_of_squares(&res, v[0].vector, v[1].stream);
+  return one(res);
+}
+
 static PyObject *abi_cross_entropy(Value *v) {
   mlx_array res = {0};
   mlxffi_cross_entropy(&res, v[0].array, v[1].array, v[2].array, (mlx_optional_int){(int)v[3].integer, v[3].given}, v[4].number, (mlxffi_reduction)v[5].integer, v[6].stream);
@@ -3746,6 +3758,8 @@ const AbiRow abi_rows[] = {
   {{"lora_linear", "aaaafs", abi_lora_linear}, "x,weight,a,b,scale,s"},
   {{"lora_quantized_linear", "aaaAaafIIts", abi_lora_quantized_linear}, "x,w,scales,biases,a,b,scale,group_size,bits,mode,s"},
   {{"paced", "vis", abi_paced}, "arrays,ahead,s"},
+  {{"adam", "vvvvas", abi_adam}, "parameters,gradients,m,v,numbers,s"},
+  {{"sum_of_squares", "vs", abi_sum_of_squares}, "arrays,s"},
   {{"cross_entropy", "aaAIfis", abi_cross_entropy}, "logits,targets,weights,ignore_index,label_smoothing,reduction,s"},
   {{"kl_div_loss", "aafbis", abi_kl_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},
   {{"js_div_loss", "aafbis", abi_js_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},

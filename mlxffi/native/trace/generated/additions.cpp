@@ -165,6 +165,18 @@ extern "C" int mlxffi_paced(mlx_vector_array *res, const mlx_vector_array arrays
   return call.status(real(res, arrays, ahead, s));
 }
 
+extern "C" int mlxffi_adam(mlx_vector_array *res, const mlx_vector_array parameters, const mlx_vector_array gradients, const mlx_vector_array m, const mlx_vector_array v, const mlx_array numbers, const mlx_stream s) {
+  static const auto real = trace::find(mlxffi_adam, "mlxffi_adam");
+  trace::Call call("mlxffi_adam", {trace::slot("res", "vector_array", res), trace::handle("parameters", "vector_array", parameters.ctx), trace::handle("gradients", "vector_array", gradients.ctx), trace::handle("m", "vector_array", m.ctx), trace::handle("v", "vector_array", v.ctx), trace::handle("numbers", "array", numbers.ctx), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, parameters, gradients, m, v, numbers, s));
+}
+
+extern "C" int mlxffi_sum_of_squares(mlx_array *res, const mlx_vector_array arrays, const mlx_stream s) {
+  static const auto real = trace::find(mlxffi_sum_of_squares, "mlxffi_sum_of_squares");
+  trace::Call call("mlxffi_sum_of_squares", {trace::slot("res", "array", res), trace::handle("arrays", "vector_array", arrays.ctx), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, arrays, s));
+}
+
 extern "C" int mlxffi_cross_entropy(mlx_array *res, const mlx_array logits, const mlx_array targets, const mlx_array weights, mlx_optional_int ignore_index, double label_smoothing, mlxffi_reduction reduction, const mlx_stream s) {
   static const auto real = trace::find(mlxffi_cross_entropy, "mlxffi_cross_entropy");
   trace::Call call("mlxffi_cross_entropy", {trace::slot("res", "array", res), trace::handle("logits", "array", logits.ctx), trace::handle("targets", "array", targets.ctx), trace::handle("weights", "array", weights.ctx), trace::optional("ignore_index", ignore_index), trace::value("label_smoothing", label_smoothing), trace::value("reduction", reduction), trace::handle("s", "stream", s.ctx)});

@@ -233,5 +233,5 @@ classes! {
     [A d d d D s] [A d d i D s] [A d d i b D s] [A i D s] [A i a s] [A i d s] [A i i i D s] [A i s] [A n N D a a a s]
     [A n N D a s] [A n N D f f a s] [A n N D s] [A n N a D s] [A n N i a s] [A t v s] [A v i s] [A v s]
     [V a I I t a s] [V a a a a a a a s] [V a a a a a i i f s] [V a a s] [V a b s] [V a i b b b a s] [V a i i s]
-    [V a i s] [V a n N i s] [V a s] [V v b t s] [V v i s] [V v s] [V v v]
+    [V a i s] [V a n N i s] [V a s] [V v b t s] [V v i s] [V v s] [V v v] [V v v v v a s]
 }
