@@ -272,7 +272,8 @@ Evaluation joining(const mx::array& node) {
 }
 
 Evaluation counting(const mx::array& node) {
-  if (!as<mx::Arange>(node.primitive(), "Arange")) {
+  bool is_real = mx::issubdtype(node.dtype(), mx::integer) || mx::issubdtype(node.dtype(), mx::floating);
+  if (!is_real || !as<mx::Arange>(node.primitive(), "Arange")) {
     return nullptr;
   }
   return [primitive = node.primitive_ptr()](const Arrays&, Arrays& outputs, mx::Stream s) {
