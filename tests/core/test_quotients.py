@@ -49,6 +49,7 @@ def test_steps_of_integers(dtype):
             found = mx.arange(start, stop, step, dtype=getattr(mx, dtype))
             np.testing.assert_array_equal(np.array(found), np.arange(start, stop, step, dtype))
     np.testing.assert_array_equal(np.array(mx.arange(700_000)), np.arange(700_000))
+    np.testing.assert_array_equal(np.array(mx.arange(4, dtype=mx.complex64)), np.arange(4, dtype=np.complex64))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

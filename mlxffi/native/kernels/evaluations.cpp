@@ -247,7 +247,8 @@ Evaluation joining(const mx::array& node) {
 }
 
 Evaluation counting(const mx::array& node) {
-  if (node.dtype() == mx::complex64) {
+  bool is_real = mx::issubdtype(node.dtype(), mx::integer) || mx::issubdtype(node.dtype(), mx::floating);
+  if (!is_real) {
     return nullptr;
   }
   return [primitive = node.primitive_ptr()](const Arrays&, Arrays& outputs, mx::Stream s) {

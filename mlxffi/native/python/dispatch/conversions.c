@@ -394,7 +394,7 @@ bool convert_rest(Value *value, const char *function, const char *name, const Va
     return true;
   }
   /* As mlx.core, which looks at nothing after a sequence. */
-  PyObject *sizes = sequence_list(rest->items[0]);
+  PyObject *sizes = sequence_tuple(rest->items[0]);
   if (!sizes && !PyErr_Occurred()) {
     sizes = tuple_of(rest);
   }
