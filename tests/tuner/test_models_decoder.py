@@ -182,6 +182,9 @@ def test_only_gpus_hosts_are_kept_from_running_ahead(tmp_path, monkeypatch):
     assert places() == 0
     # Before each block and behind the last one, forward and backward.
     assert places(training=True) == 2 * (config.num_layers + 1)
+    # Of many tokens, before each half.
+    monkeypatch.setattr(decoder, "MANY", 1)
+    assert places(training=True) == 2 * (2 * config.num_layers + 1)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

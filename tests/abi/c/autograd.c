@@ -238,12 +238,42 @@ static void test_checkpoint(void) {
   CHECK_INT(1, c.freed);
 }
 
+static int square_of(mlx_vector_array *res, const mlx_vector_array in, void *fun) {
+  OK(mlx_closure_apply(res, *(mlx_closure *)fun, in));
+  mlx_array y = at(*res, 0);
+  OK(mlx_square(&y, y, cpu));
+  OK(mlx_vector_array_set_value(res, y));
+  drop(y);
+  return 0;
+}
+
+/* What reads a checkpoint's result for its gradient gets it of the run that is for the checkpoint's own. */
+static void test_what_reads_a_checkpoint(void) {
+  const int argnums[1] = {0};
+  counts c = {0, 0};
+  mlx_closure cls = cubes(&c);
+  OK(mlx_checkpoint(&cls, cls));
+  mlx_closure outer = mlx_closure_new_func_payload(square_of, &cls, NULL);
+  mlx_closure_value_and_grad vg = mlx_closure_value_and_grad_new();
+  mlx_vector_array in = take(1, floats("1 2 -3")), values = {NULL}, grads = {NULL};
+  OK(mlx_value_and_grad(&vg, outer, argnums, 1));
+  OK(mlx_closure_value_and_grad_apply(&values, &grads, vg, in));
+  IS_AT(values, 0, ": 324");
+  IS_AT(grads, 0, "-108 -432 -972");
+  CHECK_INT(2, c.calls);
+  OK(mlx_closure_value_and_grad_free(vg));
+  OK(mlx_closure_free(outer));
+  OK(mlx_closure_free(cls));
+  drop_vector(in, values, grads);
+  CHECK_INT(1, c.freed);
+}
+
 int main(void) {
   begin();
   GROUP("eval", test_eval, test_async_eval, test_depends);
   GROUP("vjp and jvp", test_vjp, test_vjp_errors, test_jvp);
   GROUP("value and grad", test_value_and_grad, test_argnums, test_argnums_errors, test_scalar_output_required,
         test_second_derivative);
-  GROUP("checkpoint", test_checkpoint);
+  GROUP("checkpoint", test_checkpoint, test_what_reads_a_checkpoint);
   return end();
 }
