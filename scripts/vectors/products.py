@@ -128,7 +128,7 @@ def heads(
     turned = []
     for low, high in (np.split(each, 2, -1) for each in (q, k)):
         turned.append(np.concatenate([low * cosines + high * first, high * cosines + low * second], -1))
-    return [*turned, v]
+    return [*turned, v] if keys else turned[:1]
 
 
 def adam(ws: list[Array], gradients: list[Array], ms: list[Array], vs: list[Array], numbers: Array) -> list[Array]:
@@ -254,7 +254,7 @@ def _optimizers(calls: Calls) -> None:
             calls.add("mlxffi_adam", w, g, m, list(map(np.abs, v)), numbers, gives=6, dtypes=[dtype] * 6)
     calls.refused("mlxffi_adam", [F(3)], [F(3, salt=1)], [F(2)], [F(2)], numbers, gives=3)
     calls.add("mlxffi_sum_of_squares", [F(3, 4), F(5, salt=1)])
-    calls.add("mlxffi_sum_of_squares", [F(3, 4, dtype="bfloat16")])
+    calls.add("mlxffi_sum_of_squares", [F(3, 4, dtype="bfloat16")], dtypes=["float32"])
 
 
 def _fused(calls: Calls) -> None:

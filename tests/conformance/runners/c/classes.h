@@ -114,3 +114,4 @@ CLASS("Vvbts", (mlx_vector_array *, const mlx_vector_array, bool, const char *, 
 CLASS("Vvis", (mlx_vector_array *, const mlx_vector_array, int, const mlx_stream), (&x[0].vector, x[1].vector, (int)x[2].integer, x[3].stream))
 CLASS("Vvs", (mlx_vector_array *, const mlx_vector_array, const mlx_stream), (&x[0].vector, x[1].vector, x[2].stream))
 CLASS("Vvv", (mlx_vector_array *, const mlx_vector_array, const mlx_vector_array), (&x[0].vector, x[1].vector, x[2].vector))
+CLASS("Vvvvvas", (mlx_vector_array *, const mlx_vector_array, const mlx_vector_array, const mlx_vector_array, const mlx_vector_array, const mlx_array, const mlx_stream), (&x[0].vector, x[1].vector, x[2].vector, x[3].vector, x[4].vector, x[5].array, x[6].stream))
