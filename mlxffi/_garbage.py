@@ -117,9 +117,11 @@ class _Collected:
     __slots__ = ()
 
     def __del__(self) -> None:
-        _free_dead(_young)
-        _free_dead(_old)
-        _Collected()
+        try:
+            _free_dead(_young)
+            _free_dead(_old)
+        finally:  # An interrupt may come in the middle.
+            _Collected()
 
 
 class _Filler:

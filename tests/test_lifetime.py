@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 
 import pytest
-from helpers import counts_references, needs_own_mlxc
+from helpers import CPYTHON, counts_references, needs_own_mlxc, run_python
 
 import mlxffi as m
 from mlxffi import Array, _closures, ffi, lib, memory
@@ -199,6 +199,35 @@ def test_a_cycle_through_a_lazy_graph_ends_with_the_computation(baseline):
     m.eval(*holder)
     holder.clear()
     assert memory.live_handles() == baseline
+
+
+INTERRUPTED = """
+import gc
+from mlxffi import Array, _garbage, memory
+
+def arrays_left():
+    for _ in range(20):
+        Array(1.0)
+    for _ in range(5):
+        gc.collect()
+    return memory.live_handles()["array"]
+
+def interrupted(watched):
+    _garbage._free_dead = free_dead
+    raise KeyboardInterrupt
+
+before = arrays_left()
+free_dead, _garbage._free_dead = _garbage._free_dead, interrupted
+gc.collect()
+arrays_left()
+print(arrays_left() - before)
+"""
+
+
+@pytest.mark.skipif(CPYTHON, reason="CPython frees arrays at once")
+def test_freeing_goes_on_after_an_interrupt():
+    status, stdout, stderr = run_python(INTERRUPTED)
+    assert (status, stdout, "KeyboardInterrupt" in stderr) == (0, "0\n", True), stderr
 
 
 # --- threads and time ---

@@ -17,6 +17,8 @@ from .child import cases
 from .specs import Case
 
 HERE = Path(__file__).resolve().parents[1]
+# Seconds for an interpreter to start on a loaded machine.
+STARTUP = 60.0
 
 
 @dataclass(frozen=True)
@@ -83,18 +85,18 @@ def _end(process: subprocess.Popen[bytes]) -> str:
 
 
 def _lines(process: subprocess.Popen[bytes], patience: float) -> Iterator[list]:
-    """What the process tells, until it ends or is silent for too long."""
+    """What the process tells, until it ends or, once it has started, is silent for too long."""
     assert process.stdout
     selector = selectors.DefaultSelector()
     selector.register(process.stdout, selectors.EVENT_READ)
-    rest, last = b"", time.monotonic()
-    while time.monotonic() - last < patience:
+    rest, last, limit = b"", time.monotonic(), STARTUP
+    while time.monotonic() - last < limit:
         if not selector.select(timeout=1):
             continue
         chunk = os.read(process.stdout.fileno(), 1 << 16)
         if not chunk:
             process.wait()
             return
-        last = time.monotonic()
+        last, limit = time.monotonic(), patience
         *whole, rest = (rest + chunk).split(b"\n")
         yield from map(json.loads, whole)
