@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._errors import ArgumentError, OperationError
-from ._binding import abi, methods, native
+from . import _binding
+from ._binding import abi, native
 from .generated import distributed_group
 from .generated.distributed import *  # noqa: F403
 from .generated.distributed import all_max as all_max
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 BACKENDS = ("any", "mpi", "nccl", "jaccl", "ring")
 
 
-@methods
+@_binding.methods
 class Group(native.Handle):
     """Processes that communicate; made by `init` and `split`."""
 

@@ -265,8 +265,8 @@ Evaluation running(const mx::array& node) {
 
 using Finder = Evaluation (*)(const mx::array&);
 
-// What finds the evaluations of a kind of primitive.
-Finder finder_of(const mx::Primitive& primitive) {
+// What finds the evaluations of kinds of primitives that have one name.
+const std::unordered_map<std::string_view, Finder>& named_finders() {
   static const std::unordered_map<std::string_view, Finder> finders{
       {"AddMM", added_product},
       {"Arange", counting},
@@ -291,12 +291,17 @@ Finder finder_of(const mx::Primitive& primitive) {
       {"Sort", sorting},
       {"Unflatten", reshaping},
   };
+  return finders;
+}
+
+// What finds the evaluations of a kind of primitive.
+Finder finder_of(const mx::Primitive& primitive) {
   if (typeid(primitive) == typeid(mx::Reduce)) {
     return reduction;
   }
   std::string_view name = primitive.name();
-  auto found = finders.find(name);
-  if (found != finders.end()) {
+  auto found = named_finders().find(name);
+  if (found != named_finders().end()) {
     return found->second;
   }
   // Scans are named after what they accumulate, and Scatter is by what it does with numbers.
