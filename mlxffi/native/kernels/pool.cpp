@@ -11,9 +11,11 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <list>
 #include <mutex>
 #include <stdexcept>
@@ -31,11 +33,20 @@ using Clock = std::chrono::steady_clock;
 constexpr int most_threads = 1024;
 constexpr std::chrono::microseconds waiting(64);
 
+#ifdef __linux__
+// What a container's share of CPU time comes to: more threads would use it up waiting for each other.
+int allowed_cpus() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  double quota = 0, period = 0;
+  return file >> quota >> period && quota < most_threads * period ? static_cast<int>(std::ceil(quota / period)) : most_threads;
+}
+#endif
+
 int usable_cpus() {
 #ifdef __linux__
   cpu_set_t set;
   if (!sched_getaffinity(0, sizeof(set), &set)) {
-    return std::clamp(CPU_COUNT(&set), 1, most_threads);
+    return std::clamp(std::min(CPU_COUNT(&set), allowed_cpus()), 1, most_threads);
   }
 #endif
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, most_threads);

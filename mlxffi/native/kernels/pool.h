@@ -6,8 +6,8 @@
 
 namespace mlxffi {
 
-// How many threads work at most, the caller among them: MLXFFI_NUM_THREADS, else the CPUs that this process may use.
-// Throws std::invalid_argument where the variable is set to anything but a number from 1 to 1024.
+// How many threads work at most, the caller among them: MLXFFI_NUM_THREADS, else the CPUs that this process may use, or its
+// container's share of them. Throws std::invalid_argument where the variable is set to anything but a number from 1 to 1024.
 int thread_count();
 
 // Calls body(begin, end) for parts of at most `grain` of the numbers from 0 to `count`, on several threads, and returns
