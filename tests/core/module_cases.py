@@ -56,6 +56,8 @@ case("linalg.norm", 3.0)
 INEXACT |= {f"linalg.{name}" for name in ("eig", "eigvals", "svd", "pinv")} | {"fast.cross_entropy"}
 # Kernels of our own (docs/fused.md), which sum in another order than MLX's operations and round half types once.
 INEXACT |= {"fast.layer_norm", "fast.rms_norm", "fast.rope", "fast.scaled_dot_product_attention"}
+# A filter's products are added one after the other, in one rounding where the CPU can.
+INEXACT |= {"convolve"}
 # Packed numbers are code * scale + bias in one rounding.
 INEXACT |= {"dequantize", "gather_qmm", "quantized_matmul"}
 # Sums of halves and of integers in wider types (docs/differences.md).

@@ -471,3 +471,13 @@ def test_quotients_of_integers_are_rounded_down_and_wrap_around(dtype, size):
         least = mx.full((size,), np.iinfo(dtype).min, dtype=getattr(mx, dtype))
         assert np.unique(np.array(least // -1)).tolist() == [np.iinfo(dtype).min]
         assert not np.array(least % -1).any()
+
+
+@pytest.mark.parametrize("start, step", [(0, 0.1), (-5.5, 0.3), (7, -0.001)])
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float64, mx.float16, mx.bfloat16])
+def test_the_step_of_a_range_is_not_added_up(start, step, dtype):
+    exact = start + step * np.arange(100_000)
+    found = mx.arange(start, start + step * 99_999.5, step, dtype=dtype)
+    unit = {mx.float64: 2.0**-51, mx.float32: 2.0**-23, mx.float16: 2.0**-10, mx.bfloat16: 2.0**-7}[dtype]
+    error = np.abs(np.array(found.astype(mx.float64)) - exact)
+    assert (error <= unit * np.maximum(np.abs(exact), 1)).all()
