@@ -473,7 +473,7 @@ def test_quotients_of_integers_are_rounded_down_and_wrap_around(dtype, size):
         assert not np.array(least % -1).any()
 
 
-@pytest.mark.parametrize("start, step", [(0, 0.1), (-5.5, 0.3), (7, -0.001)])
+@pytest.mark.parametrize(("start", "step"), [(0, 0.1), (-5.5, 0.3), (7, -0.001)])
 @pytest.mark.parametrize("dtype", [mx.float32, mx.float64, mx.float16, mx.bfloat16])
 def test_the_step_of_a_range_is_not_added_up(start, step, dtype):
     exact = start + step * np.arange(100_000)
