@@ -53,13 +53,7 @@ SUITES = {
     "mlx_embeddings": Suite("mlx-embeddings==0.1.0", "mlx_embeddings/tests", from_source=True, needs=("psutil",)),
     "mlx_snn": Suite("mlx-snn==0.5.0", "tests", from_source=True, needs=("nir",)),
     "mlx_spectro": Suite("mlx-spectro==0.9.9", "tests", from_source=True),
-    "e3nn": Suite("e3nn-mlx==0.1.1", "tests", from_source=True),
-    "elome": Suite("elome==0.22.1", "tests", from_source=True, options=("-m", "not slow")),
-    "mlx_arsenal": Suite("mlx-arsenal==0.17.0", "tests", from_source=True, options=("-m", "not slow")),
     "mlx_kfac": Suite("mlx-kfac==0.4.0", "tests", from_source=True),
-    "mlx_signal": Suite(
-        "mlx-signal-processing==0.1.0", "tests", from_source=True, needs=("hypothesis",), options=("-m", "not slow"),
-    ),
     "mlx_stft": Suite("mlx-stft==0.1.2", "tests", from_source=True),
 }  # fmt: skip
 ALWAYS = ("mlx==0.32.4", "mlx-cpu==0.32.4", "numpy", "pytest", "cffi", "scipy-openblas32", "ml_dtypes")
@@ -107,7 +101,7 @@ class Place:
         options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", f"--junitxml={report}"]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "EINOPS_TEST_BACKENDS": "numpy,mlx"}
         with (self.folder / f"{name}.{library}.log").open("w") as log:
-            command = [self.python, *how, tests, *options, *SUITES[name].options]
+            command = [str(self.python), *how, tests, *options, *SUITES[name].options]
             subprocess.run(command, cwd=there, env=environment, stdout=log, stderr=log, check=False)
         return dict(_cases(report))
 
