@@ -100,50 +100,34 @@ Evaluation in_order(int axis, Sorted what, std::optional<int64_t> kth = std::nul
   };
 }
 
-// `state` has the place, from either end, and the axis.
-Evaluation partitioned(const mx::array& a, std::pair<int, int> state, Sorted what) {
-  auto [kth, axis] = state;
-  return in_order(axis, what, kth < 0 ? kth + a.shape(axis) : kth);
+bool is_sortable(const mx::array& node) {
+  return node.inputs().size() == 1 && can_sort(node.inputs()[0].dtype());
 }
 
-// Whether MLX's primitive is of this kind; libmlx keeps the descriptions of most types to itself.
-template <class Kind>
-const Kind* as(const mx::Primitive& primitive, std::string_view name) {
-  return primitive.name() == name ? static_cast<const Kind*>(&primitive) : nullptr;
-}
-
+template <class Kind, Sorted what>
 Evaluation sorting(const mx::array& node) {
-  auto& primitive = node.primitive();
-  if (node.inputs().size() != 1 || !can_sort(node.inputs()[0].dtype())) {
-    return nullptr;
-  }
-  if (auto sort = as<mx::Sort>(primitive, "Sort")) {
-    return in_order(sort->state(), Sorted::numbers);
-  }
-  if (auto sort = as<mx::ArgSort>(primitive, "ArgSort")) {
-    return in_order(sort->state(), Sorted::places);
-  }
-  if (auto partition = as<mx::Partition>(primitive, "Partition")) {
-    return partitioned(node, partition->state(), Sorted::numbers);
-  }
-  if (auto partition = as<mx::ArgPartition>(primitive, "ArgPartition")) {
-    return partitioned(node, partition->state(), Sorted::places);
-  }
-  return nullptr;
+  return is_sortable(node) ? in_order(static_cast<const Kind&>(node.primitive()).state(), what) : nullptr;
+}
+
+template <class Kind, Sorted what>
+Evaluation partitioning(const mx::array& node) {
+  // The place is from either end.
+  auto [kth, axis] = static_cast<const Kind&>(node.primitive()).state();
+  return is_sortable(node) ? in_order(axis, what, kth < 0 ? kth + node.shape(axis) : kth) : nullptr;
+}
+
+Evaluation lookup_along(const mx::array& node) {
+  return [axis = static_cast<const mx::GatherAxis&>(node.primitive()).state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return gather_along(axis, inputs[0], inputs[1], outputs[0], s);
+  };
 }
 
 // Lookups along one axis, or the first ones.
 Evaluation lookup(const mx::array& node) {
-  if (auto along = as<mx::GatherAxis>(node.primitive(), "GatherAxis")) {
-    return [axis = along->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-      return gather_along(axis, inputs[0], inputs[1], outputs[0], s);
-    };
-  }
-  auto gather = as<mx::Gather>(node.primitive(), "Gather");
-  if (!gather || node.inputs().size() < 2) {
+  if (node.inputs().size() < 2) {
     return nullptr;
   }
-  return [state = gather->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+  return [state = static_cast<const mx::Gather&>(node.primitive()).state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     auto& [axes, slice] = state;
     return axes.size() == 1 ? mlxffi::gather(axes[0], slice, inputs[0], inputs[1], outputs[0], s)
                             : gather_at_points(axes, slice, inputs, outputs[0], s);
@@ -270,25 +254,25 @@ const std::unordered_map<std::string_view, Finder>& named_finders() {
   static const std::unordered_map<std::string_view, Finder> finders{
       {"AddMM", added_product},
       {"Arange", counting},
-      {"ArgPartition", sorting},
+      {"ArgPartition", partitioning<mx::ArgPartition, Sorted::places>},
       {"ArgReduce", place},
-      {"ArgSort", sorting},
+      {"ArgSort", sorting<mx::ArgSort, Sorted::places>},
       {"Concatenate", joining},
       {"Contiguous", made_contiguous},
       {"Convolution", filtering},
       {"Flatten", reshaping},
       {"Gather", lookup},
-      {"GatherAxis", lookup},
+      {"GatherAxis", lookup_along},
       {"GatherMM", chosen_products},
       {"Matmul", product},
       {"Pad", padding},
-      {"Partition", sorting},
+      {"Partition", partitioning<mx::Partition, Sorted::numbers>},
       {"RandomBits", drawing},
       {"Reshape", reshaping},
       {"ScatterAxis", writing_along},
       {"ScatterAxis Sum", writing_along},
       {"SliceUpdate", putting},
-      {"Sort", sorting},
+      {"Sort", sorting<mx::Sort, Sorted::numbers>},
       {"Unflatten", reshaping},
   };
   return finders;
