@@ -32,7 +32,10 @@ FFT_NORMS = {"backward": 0, "ortho": 1, "forward": 2}
 def as_array(value: ArrayLike) -> Array:
     """The value itself where it is an Array, else an Array made of it."""
     array_class = _handles.array_class
-    return value if isinstance(value, array_class) else array_class(value)
+    if isinstance(value, array_class):
+        return value
+    # Not by the class's constructor: fused layers take most of their arguments from another layer.
+    return _handles.own_array(value._mlxffi_share()) if shares(value) else array_class(value)
 
 
 def as_own(value: ArrayLike) -> Array:
@@ -58,7 +61,15 @@ def maybe(value: ArrayLike | None) -> Array | None:
 
 def kind_of(*values: object) -> Any:
     """The class of the first array among values, of whichever layer; Array where there is none."""
-    return next((type(value) for value in values if shares(value)), _handles.array_class)
+    for value in values:
+        if shares(value):
+            return type(value)
+    return _handles.array_class
+
+
+def owner_in(kind: Any) -> Callable[[int], Any]:
+    """What makes an array of a fresh handle in the class of the layer that it goes back to."""
+    return _handles.own_array if issubclass(kind, _handles.array_class) else kind._own
 
 
 def as_kind(kind: Any, result: Array) -> Any:
