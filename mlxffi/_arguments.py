@@ -111,6 +111,13 @@ def as_arrays(values: Iterable[ArrayLike | None], optional: int = 0) -> Sequence
     ]
 
 
+def as_inputs(name: str, values: Sequence[ArrayLike]) -> Sequence[Any]:
+    """`as_arrays` of a list; one array in its place, which would silently be taken apart into its rows, is refused."""
+    if hasattr(values, "shape"):
+        raise TypeError(f"{name}: expected a list of Arrays, got one {type(values).__name__}")
+    return as_arrays(values)
+
+
 def as_pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     """`as_arrays` for two, as operators call it."""
     array_class = _handles.array_class
