@@ -94,6 +94,16 @@ Rule map_rule(const char* name) {
   return {name, nullptr, nullptr, map_pair<same>};
 }
 
+// --- codes of 8 bits ---
+
+Mapped map_to_fp8(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  return {{mx::to_fp8(inputs[0], node.stream())}, {axes[0]}};
+}
+
+Mapped map_from_fp8(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  return {{mx::from_fp8(inputs[0], node.output.dtype(), node.stream())}, {axes[0]}};
+}
+
 // --- the sign of complex numbers ---
 
 // z / |z|, and 0 where z is.
@@ -169,6 +179,8 @@ RuleList rules_of_numbers() {
   return {
       {"Power", reverse_power, forward_power},
       {"DivMod", reverse_divmod, forward_divmod, map_divmod},
+      {"ToFP8", nullptr, nullptr, map_to_fp8},
+      {"FromFP8", nullptr, nullptr, map_from_fp8},
       map_rule<mx::not_equal>("NotEqual"),
       map_rule<mx::bitwise_and>("BitwiseAnd"),
       map_rule<mx::bitwise_or>("BitwiseOr"),
