@@ -1,4 +1,4 @@
-"""The operations whose results are truth values, indices or codes: the sweep maps them, for there is nothing to differentiate."""
+"""The operations whose results are truth values, indices or codes: the sweep maps them, and differentiates nothing."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ def _pairs() -> Iterator[Case]:
     for names, dtype in ((COMPARISONS, np.float64), (OF_BITS, np.int32)):
         for name in names.split():
             for shapes in (((2, 3), (2, 3)), ((2, 3), (3,)), ((3,), (2, 3)), ((), (2, 3)), ((), ())):
-                yield Case(
-                    name, getattr(mx, name), tuple(wholes(*shape, seed=i).astype(dtype) for i, shape in enumerate(shapes))
-                )
+                inputs = tuple(wholes(*shape, seed=i).astype(dtype) for i, shape in enumerate(shapes))
+                yield Case(name, getattr(mx, name), inputs)
     for name in ("allclose", "array_equal"):
         yield Case(name, getattr(mx, name), (wholes(2), wholes(2, seed=1)))
 
