@@ -4,6 +4,9 @@ namespace mlxc {
 
 namespace {
 
+// Handlers of exit run when the thread's patterns are gone.
+thread_local bool are_gone = false;
+
 // What is traced may be for any shape, and then says where operands broadcast, though they do not now.
 bool are_alike(const mx::array& a, const mx::array& b) {
   return a.dtype() == b.dtype() && a.shape() == b.shape() && !a.is_tracer() && !b.is_tracer();
@@ -23,10 +26,14 @@ bool are_same(const mx::array& a, const mx::array& b) {
 }
 
 Pattern& of_dtype(Patterns& patterns, mx::Dtype dtype) {
-  return patterns[static_cast<size_t>(dtype.val())];
+  return patterns.of_dtypes[static_cast<size_t>(dtype.val())];
 }
 
 } // namespace
+
+Patterns::~Patterns() {
+  are_gone = true;
+}
 
 mx::array Pattern::node(Arrays inputs) const {
   auto shape = inputs[0].shape();
@@ -42,12 +49,15 @@ mx::array Pattern::learned(mx::array made, const Arrays& inputs) {
 }
 
 mx::array mapped(Patterns& patterns, Unary* general, const mx::array& a, mx::StreamOrDevice s) {
+  if (are_gone) {
+    return general(a, s);
+  }
   auto& pattern = of_dtype(patterns, a.dtype());
   return pattern.fits(s) ? pattern.node(listed(a)) : pattern.learned(general(a, s), listed(a));
 }
 
 mx::array joined(Patterns& patterns, Binary* general, const mx::array& a, const mx::array& b, mx::StreamOrDevice s) {
-  if (!are_alike(a, b)) {
+  if (are_gone || !are_alike(a, b)) {
     return general(a, b, s);
   }
   auto& pattern = of_dtype(patterns, a.dtype());

@@ -23,8 +23,12 @@ class Pattern {
   mx::Dtype dtype_ = mx::bool_;
 };
 
-// By the dtype of the operands.
-using Patterns = std::array<Pattern, 16>;
+// Those of an operation, by the dtype of the operands.
+struct Patterns {
+  ~Patterns();
+  std::array<Pattern, 16> of_dtypes;
+};
+
 using Unary = mx::array(const mx::array&, mx::StreamOrDevice);
 using Binary = mx::array(const mx::array&, const mx::array&, mx::StreamOrDevice);
 
