@@ -38,7 +38,7 @@ def test_values_and_dtypes_are_those_of_numpy_however_often(name):
             found, expected = getattr(m, name)(Array(a), Array(b)), OPERATIONS[name](a, b)
             if name == "divide" and np.dtype(dtype).kind in "iub":
                 expected = expected.astype(np.float32)
-            assert found.dtype.name == expected.dtype.name and found.shape == expected.shape
+            assert (found.dtype.name, found.shape) == (expected.dtype.name, expected.shape)
             np.testing.assert_allclose(np.array(found.tolist()), expected, rtol=1e-3 if dtype == "float16" else 1e-6)
 
 
@@ -52,7 +52,8 @@ def text_of(array, **names):
 def test_each_has_the_node_that_the_first_had(name):
     a, b = (Array(part) for part in operands("float32"))
     first, second = (text_of(getattr(m, name)(a, b), a=a, b=b) for _ in range(2))
-    assert first == second and "Broadcast" not in first
+    assert first == second
+    assert "Broadcast" not in first
 
 
 def test_operands_that_differ_are_promoted_and_broadcast():
@@ -60,7 +61,7 @@ def test_operands_that_differ_are_promoted_and_broadcast():
     assert (a + b).tolist() == [4.0, 6.0]
     assert (a + Array([[1, 2], [3, 4]])).tolist() == [[2.0, 4.0], [4.0, 6.0]]
     assert (a + Array([1, 2])).dtype.name == "float32"
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="broadcast"):
         a + Array([1.0, 2.0, 3.0])
 
 
