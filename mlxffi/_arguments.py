@@ -113,7 +113,8 @@ def as_arrays(values: Iterable[ArrayLike | None], optional: int = 0) -> Sequence
 
 def as_inputs(name: str, values: Sequence[ArrayLike]) -> Sequence[Any]:
     """`as_arrays` of a list; one array in its place, which would silently be taken apart into its rows, is refused."""
-    if hasattr(values, "shape"):
+    # A list is none, and to find that out takes long.
+    if type(values) is not list and hasattr(values, "shape"):
         raise TypeError(f"{name}: expected a list of Arrays, got one {type(values).__name__}")
     return as_arrays(values)
 
