@@ -32,7 +32,10 @@ FFT_NORMS = {"backward": 0, "ortho": 1, "forward": 2}
 def as_array(value: ArrayLike) -> Array:
     """The value itself where it is an Array, else an Array made of it."""
     array_class = _handles.array_class
-    return value if isinstance(value, array_class) else array_class(value)
+    if isinstance(value, array_class):
+        return value
+    # Not by the class's constructor: fused layers take most of their arguments from another layer.
+    return _handles.own_array(value._mlxffi_share()) if shares(value) else array_class(value)
 
 
 def as_own(value: ArrayLike) -> Array:
@@ -58,7 +61,15 @@ def maybe(value: ArrayLike | None) -> Array | None:
 
 def kind_of(*values: object) -> Any:
     """The class of the first array among values, of whichever layer; Array where there is none."""
-    return next((type(value) for value in values if shares(value)), _handles.array_class)
+    for value in values:
+        if shares(value):
+            return type(value)
+    return _handles.array_class
+
+
+def owner_in(kind: Any) -> Callable[[int], Any]:
+    """What makes an array of a fresh handle in the class of the layer that it goes back to."""
+    return _handles.own_array if issubclass(kind, _handles.array_class) else kind._own
 
 
 def as_kind(kind: Any, result: Array) -> Any:
@@ -98,6 +109,13 @@ def as_arrays(values: Iterable[ArrayLike | None], optional: int = 0) -> Sequence
         value if isinstance(value, array_class) or (value is None and i >= required) else beside(value, first)
         for i, value in enumerate(values)
     ]
+
+
+def as_inputs(name: str, values: Sequence[ArrayLike]) -> Sequence[Any]:
+    """`as_arrays` of a list; one array in its place, which would silently be taken apart into its rows, is refused."""
+    if hasattr(values, "shape"):
+        raise TypeError(f"{name}: expected a list of Arrays, got one {type(values).__name__}")
+    return as_arrays(values)
 
 
 def as_pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:

@@ -40,8 +40,8 @@ def closed_error() -> ArgumentError:
     return ArgumentError("this Array has been closed")
 
 
-def take_arrays(vector: int) -> list[Any]:
-    """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised."""
+def take_arrays(vector: int, own: Callable[[int], Any] | None = None) -> list[Any]:
+    """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised. See `own_arrays`."""
     if not vector:
         raise last_error()
     found = ffi.new(HANDLES, FEW)
@@ -49,7 +49,7 @@ def take_arrays(vector: int) -> list[Any]:
     if size > FEW:
         found = ffi.new(HANDLES, size)
         graph.glue_vector_array_take(found, size, vector)
-    return own_arrays(found, size)
+    return own_arrays(found, size, own or own_array)
 
 
 @watching
@@ -62,14 +62,17 @@ def own_array(handle: int) -> Array:
     return array
 
 
-def own_arrays(buffer: Any, count: int) -> list[Any]:
-    """Arrays that own the first fresh handles of a buffer; where one is 0 there was an error, which is raised."""
+def own_arrays(buffer: Any, count: int, own: Callable[[int], Any] = own_array) -> list[Any]:
+    """Arrays that own the first fresh handles of a buffer; where one is 0 there was an error, which is raised.
+
+    `own` makes each of them.
+    """
     if count == 1:
-        return [own_array(buffer[0])]
+        return [own(buffer[0])]
     fresh, arrays = ffi.unpack(buffer, count), []
     try:
         for handle in fresh:
-            arrays.append(own_array(handle))
+            arrays.append(own(handle))
     except BaseException:  # a signal's as well
         for handle in fresh[len(arrays) + 1 :]:
             graph.glue_array_free(handle)

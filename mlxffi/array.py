@@ -388,6 +388,6 @@ class ClosedArray(Array):
 
 
 _handles.set_array_class(Array, ClosedArray)
-_bindings.array_classes.append(Array)
+_bindings.array_classes += (Array,)
 # What stands under the handle of a closed array.
 _NOTHING = _memory.from_row_order(b"", (0,), "float32")

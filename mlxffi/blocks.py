@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import as_array, as_kind, kind_of
+from ._arguments import as_array, kind_of, owner_in
 from ._errors import ArgumentError
 from ._ffi import graph, plain_mlxc
 from ._handles import take_arrays
@@ -101,11 +101,9 @@ class DecoderBlock:
         Raises:
           ValueError: shapes or dtypes do not fit the block.
         """
-        arrays = as_array(x), as_array(keys), as_array(values)
-        of_x, of_keys, of_values = (array._h for array in arrays)
-        found = take_arrays(graph.glue_mlxffi_decoder_block(of_x, self._struct.address, of_keys, of_values, first, 0))
-        kind = kind_of(x)
-        y, keys, values = (as_kind(kind, array) for array in found)
+        own, x, keys, values = owner_in(kind_of(x)), as_array(x), as_array(keys), as_array(values)
+        found = graph.glue_mlxffi_decoder_block(x._h, self._struct.address, keys._h, values._h, first, 0)
+        y, keys, values = take_arrays(found, own)
         return y, keys, values
 
 

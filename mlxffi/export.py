@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import as_arrays
+from ._arguments import as_inputs
 from ._closures import Closure, call, check
 from ._containers import array_map, arrays_of_map, path_text
 from ._errors import ArgumentError
@@ -43,12 +43,13 @@ def export_function(
       shapeless: let the trace serve all sizes of the same ranks.
 
     Raises:
-      RuntimeError: the file cannot be written, or an operation of the trace cannot (such as a checkpoint or a custom
-        function). Whatever `fn` raises arrives as it is.
+      ValueError: an operation of the trace cannot be written, such as a loss that is one kernel. Whatever `fn` raises
+        arrives as it is.
+      RuntimeError: the file cannot be written.
 
     Source: C mlx_export_function_kwargs.
     """
-    file, arrays, traced = path_text(path), as_arrays(args), _with_names(fn)
+    file, arrays, traced = path_text(path), as_inputs("args", args), _with_names(fn)
     with Closure(traced, "closure_kwargs") as closure, array_map(kwargs or {}) as named:
         check(call(lib.glue_export_function_kwargs, file, closure, pack_arrays(arrays), named, shapeless))
 
@@ -81,12 +82,12 @@ class FunctionExporter(Owner):
         """Add a trace for inputs like these.
 
         Raises:
-          ValueError: this exporter has been closed.
-          RuntimeError: the file has a trace for such inputs already, or an operation of it cannot be written.
+          ValueError: this exporter has been closed, or an operation of the trace cannot be written.
+          RuntimeError: the file has a trace for such inputs already.
         """
         if self._closed:
             raise ArgumentError("[exporter] this exporter has been closed; all traces belong inside its `with` block")
-        arrays = as_arrays(inputs)
+        arrays = as_inputs("inputs", inputs)
         with array_map(named) as names:
             check(call(lib.glue_function_exporter_apply_kwargs, self._exporter, pack_arrays(arrays), names))
 
@@ -143,7 +144,7 @@ class ImportedFunction(Owner):
         Raises:
           ValueError: no trace in the file fits.
         """
-        arrays = as_arrays(inputs)
+        arrays = as_inputs("inputs", inputs)
         with array_map(named) as names:
             vector = call(lib.glue_imported_function_apply_kwargs, self._function, pack_arrays(arrays), names)
             check(not vector)

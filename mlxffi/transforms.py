@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from ._arguments import ArrayLike, as_arrays, integers
+from ._arguments import ArrayLike, as_arrays, as_inputs, integers
 from ._closures import Closure, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
 from ._ffi import graph, last_error, lib, require_no_fork
@@ -119,7 +119,7 @@ def vjp(
 
     Source: C mlx_vjp; the Go port's VJP.
     """
-    inputs, seeds = as_arrays(primals), as_arrays(cotangents)
+    inputs, seeds = as_inputs("primals", primals), as_inputs("cotangents", cotangents)
     points = handles(inputs), len(inputs)
     both = trace(graph.glue_run_vjp, fn, *points, handles(seeds), len(seeds))
     count = len(both) - len(inputs)
@@ -148,7 +148,7 @@ def jvp(
 
     Source: C mlx_jvp; the Go port's JVP.
     """
-    inputs, directions = as_arrays(primals), as_arrays(tangents)
+    inputs, directions = as_inputs("primals", primals), as_inputs("tangents", tangents)
     points = handles(inputs), len(inputs)
     both = trace(graph.glue_run_jvp, fn, *points, handles(directions), len(directions))
     return both[: len(both) // 2], both[len(both) // 2 :]
@@ -260,7 +260,7 @@ def _checked_argnums(argnums: Sequence[int]) -> list[int]:
 
 def _made_for_each_call(make: Callable[[], int]) -> Callable[[Sequence[ArrayLike]], list[Array]]:
     def transformed(inputs: Sequence[ArrayLike]) -> list[Array]:
-        arrays = as_arrays(inputs)
+        arrays = as_inputs("inputs", inputs)
         closure = make()
         if not closure:
             raise last_error()
@@ -366,7 +366,7 @@ def vmap(
     traced = fn if one_out and outs == [0] else checked
 
     def vectorised(inputs: Sequence[ArrayLike]) -> list[Array]:
-        arrays = as_arrays(inputs)
+        arrays = as_inputs("inputs", inputs)
         axes = _axes("in_axes", ins, one_in, arrays)
         return trace(graph.glue_run_vmap, traced, handles(arrays), len(arrays), axes, len(axes), outs, len(outs))
 
@@ -399,7 +399,7 @@ class CompiledFunction(_Reusable):
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
         made = self._native or self._freed("[compile] this compiled function")
-        arrays = as_arrays(inputs)
+        arrays = as_inputs("inputs", inputs)
         return run(graph.glue_run_closure, made.closure, handles(arrays), len(arrays))
 
 

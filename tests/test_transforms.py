@@ -230,6 +230,22 @@ def test_a_callback_must_not_return_a_closed_array(transform):
         TRANSFORMS[transform](fn, Array(3.0))
 
 
+TAKES_A_LIST = {
+    "primals": lambda x: m.vjp(lambda inputs: inputs, x, [x]),
+    "cotangents": lambda x: m.vjp(lambda inputs: inputs, [x], x),
+    "tangents": lambda x: m.jvp(lambda inputs: inputs, [x], x),
+    "inputs": lambda x: m.compile(lambda inputs: inputs)(x),
+    "inputs of a checkpoint": lambda x: m.checkpoint(lambda inputs: inputs)(x),
+    "inputs of a map": lambda x: m.vmap(lambda inputs: inputs)(x),
+}
+
+
+@pytest.mark.parametrize("argument", TAKES_A_LIST)
+def test_one_array_is_no_list_of_its_rows(argument):
+    with pytest.raises(TypeError, match=f"{argument.split()[0]}: expected a list of Arrays, got one Array"):
+        TAKES_A_LIST[argument](Array([[3.0]]))
+
+
 @pytest.mark.parametrize("transform", ["checkpoint", "custom_vjp", "custom_function", "value_and_grad"])
 def test_a_function_without_inputs_is_refused(transform):
     made = {"value_and_grad": lambda fn: m.value_and_grad(fn), "custom_vjp": lambda fn: m.custom_vjp(fn, None)}

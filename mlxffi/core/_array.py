@@ -177,7 +177,7 @@ class array(Operators, Methods, metaclass=native.array_class):
     def __format__(self, spec: str) -> str: ...
 
 
-_bindings.array_classes.append(array)
+_bindings.array_classes += (array,)
 
 
 class ArrayIterator:

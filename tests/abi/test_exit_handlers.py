@@ -17,6 +17,6 @@ def test_handlers_of_exit_get_an_error(tmp_path):
     library = ROOT / "mlxffi/lib/libmlxc.so"
     result = subprocess.run([program, library], capture_output=True, text=True, timeout=60, check=False)
     value, *errors = result.stdout.splitlines()
-    assert (result.returncode, value, result.stderr) == (7, "300", "")
+    assert (result.returncode, value, result.stderr) == (7, "600", "")
     assert len(errors) == 3
     assert all(error.startswith("[exit] MLX cannot compute in handlers of exit") for error in errors)

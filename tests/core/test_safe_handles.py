@@ -293,7 +293,7 @@ CROSSINGS = {
 @pytest.mark.parametrize("kind", [LentMemory, MlxArray, mlxffi.Array])
 @pytest.mark.parametrize("name", CROSSINGS)
 def test_arrays_that_lend_their_memory_keep_their_graphs(name, kind, monkeypatch):
-    monkeypatch.setattr(_bindings, "array_classes", [*_bindings.array_classes, LentMemory])
+    monkeypatch.setattr(_bindings, "array_classes", (*_bindings.array_classes, LentMemory))
     gradient = mx.grad(lambda x: CROSSINGS[name](kind(x * 3.0)).sum())(mx.array([1.0, 2.0]))
     assert gradient.tolist() == [3, 3]
 

@@ -27,6 +27,7 @@ class Case:
     inputs: tuple[Values, ...]
     point: str = ""
     corner: bool = False
+    mapped_only: bool = False  # its results are truth values, indices or codes
 
     @property
     def label(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -237,6 +237,11 @@ CHECKS: dict[str, Check] = {
     "vmap of derivatives": map_of_derivatives,
     "checkpoint and compile": transforms_against_plain,
 }
+
+
+def checks_of(case: Case) -> Iterable[str]:
+    """The names of the checks that a case is for."""
+    return ["vmap"] if case.mapped_only else CHECKS
 
 
 def outcome(case: Case, name: str) -> str | None:

@@ -4,17 +4,17 @@ from itertools import groupby
 
 import pytest
 from catalogue import cases
-from checks import CHECKS, outcome
+from checks import checks_of, outcome
 from departures import DEPARTURES, UNSWEPT, reason_of
+from steps import step_cases
 
 from scripts.generator.table import load
 
 pytestmark = pytest.mark.usefixtures("without_compiler")
 
 HEADERS = ("ops", "fft", "fast", "linalg")
-BY_OPERATION = {
-    name: list(group) for name, group in groupby(sorted(cases(), key=lambda c: c.operation), lambda c: c.operation)
-}
+ALL = sorted([*cases(), *step_cases()], key=lambda case: case.operation)
+BY_OPERATION = {name: list(group) for name, group in groupby(ALL, lambda case: case.operation)}
 
 
 @pytest.mark.parametrize("operation", BY_OPERATION)
@@ -22,7 +22,7 @@ def test_derivatives_and_maps(operation):
     found = [
         f"{case.label} · {check}: {problem}"
         for case in BY_OPERATION[operation]
-        for check in CHECKS
+        for check in checks_of(case)
         if not reason_of(case, check) and (problem := outcome(case, check))
     ]
     assert found == []

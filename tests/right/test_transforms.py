@@ -60,6 +60,17 @@ def test_vmap_of_divmod():
     assert (quotient.tolist(), rest.tolist()) == ([1.0, 2.0], [2.0, 1.0])
 
 
+@pytest.mark.parametrize(
+    "name", ["not_equal", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"]
+)
+@pytest.mark.parametrize("shape", [(), (2,)], ids=str)
+def test_vmap_where_the_first_of_two_is_not_mapped(name, shape):
+    same, slices = np.full(shape, 5), np.arange(3 * int(np.prod(shape))).reshape(*shape, 3)
+    expected = np.moveaxis(getattr(np, name)(same[..., None], slices), -1, 0)
+    found = mx.vmap(getattr(mx, name), in_axes=(None, len(shape)))(mx.array(same), mx.array(slices))
+    np.testing.assert_array_equal(numbers(found), expected)
+
+
 def test_a_custom_rule_holds_under_vmap():
     through = mx.custom_function(mx.round)
     through.vjp(lambda x, cotangent, output: cotangent)

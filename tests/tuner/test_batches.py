@@ -180,8 +180,8 @@ def test_fewer_records_than_a_batch_has():
     assert [rows(batch) for batch in iterate_batches(numbered([2, 2]), 4, 8, seed=None)] == [[[1, 1], [2, 2]]]
     for options in ({"loop": True}, {"drop_last": True}):
         message = message_of(lambda options=options: iterate_batches(numbered([2, 2]), 4, 8, **options))
-        assert message == "[iterate_batches] dataset: expected at least 4 records for a batch, got 2"
-    assert "at least 1 records" in message_of(lambda: iterate_batches([], 4, 8))
+        assert message == "[iterate_batches] dataset: expected 4 or more records for batch_size=4, got 2"
+    assert "expected 1 or more records for batch_size=4, got 0" in message_of(lambda: iterate_batches([], 4, 8))
 
 
 def test_records_of_one_length_share_a_batch():

@@ -1,7 +1,9 @@
 // What MLX's allocator for CPUs lacks. An allocation that fails is an error: it gives a null pointer then, and its kernels
-// write there. Large arrays get large pages, or memory that is used again.
+// write there. Arrays get large pages, large ones memory that is used again.
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
+#include <string>
 
 #include "attempt.h"
 #include "handles.h"
@@ -52,6 +54,30 @@ void ask_for_large_pages(void* memory, size_t size) {
 #ifdef MADV_HUGEPAGE
   auto begin = (reinterpret_cast<uintptr_t>(memory) + page_size - 1) / page_size * page_size;
   madvise(reinterpret_cast<void*>(begin), size - page_size, MADV_HUGEPAGE);
+#endif
+}
+
+// Smaller arrays lie side by side in what malloc takes from the system piece by piece, and touch it before there is a whole
+// large page of it. Where two of them meet within an array, all of one is there by now, and is made one after the event.
+constexpr size_t part_of_page = size_t(1) << 14, large_page = size_t(2) << 20;
+
+#ifdef __linux__
+// What is asked for after the event disregards this setting otherwise.
+bool large_pages_are_wanted() {
+  std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
+  std::string setting;
+  return std::getline(file, setting) && setting.find("[never]") == std::string::npos;
+}
+#endif
+
+void join_pages(void* memory, size_t size) {
+#ifdef __linux__
+  constexpr int collapse = 25;  // MADV_COLLAPSE: Linux has it since 6.1, and older headers have not
+  static const bool wanted = large_pages_are_wanted();
+  auto begin = reinterpret_cast<uintptr_t>(memory), place = (begin + large_page - 1) / large_page * large_page;
+  if (wanted && place < begin + size) {
+    madvise(reinterpret_cast<void*>(place - large_page), 2 * large_page, collapse);
+  }
 #endif
 }
 
@@ -106,7 +132,14 @@ Buffer checked_malloc(Allocator* allocator, size_t size) {
   if (goes_without_lock()) {
     return malloc_without_lock(size);
   }
-  return size < many_pages ? there(original_malloc(allocator, size), size) : large_malloc(allocator, size);
+  if (size >= many_pages) {
+    return large_malloc(allocator, size);
+  }
+  auto buffer = there(original_malloc(allocator, size), size);
+  if (size >= part_of_page) {
+    join_pages(buffer.raw_ptr(), size);
+  }
+  return buffer;
 }
 
 void recycling_free(Allocator* allocator, Buffer buffer) {

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "payload.h"
+#include "references.h"
 
 namespace mlxc {
 
@@ -54,6 +55,20 @@ mx::array managed(void* data, const int* shape, int dim, const mlx_dtype& dtype,
 }
 
 } // namespace
+
+// MLX looks through the siblings of an array that dies, which scheduling one of them takes apart. What was moved from has
+// none. It also makes a table of the inputs, for those that die as well: where nobody else knows of the array, its inputs go
+// after it instead, one by one.
+void destroy(mlx_array handle) {
+  auto& array = cell(handle).object;
+  auto lock = array.id() && array.siblings().size() ? std::make_optional<Scheduling>() : std::nullopt;
+  Arrays inputs;
+  if (array.id() && mlxffi::references(array) == 1) {
+    std::atomic_thread_fence(std::memory_order_acquire); // others may have read them before they let go of the array
+    inputs.swap(array.inputs());
+  }
+  PoolOf<mlx_array>::destroy(&cell(handle));
+}
 
 mx::array copied(const void* data, const int* shape, int dim, mx::Dtype dtype) {
   mx::Shape sizes = List(shape, dim, "shape");

@@ -154,13 +154,7 @@ void destroy(Handle handle) {
   PoolOf<Handle>::destroy(&cell(handle));
 }
 
-// MLX looks through the siblings of an array that dies, which scheduling one of them takes apart. What was moved from has
-// none.
-inline void destroy(mlx_array handle) {
-  auto& array = cell(handle).object;
-  auto lock = array.id() && array.siblings().size() ? std::make_optional<Scheduling>() : std::nullopt;
-  PoolOf<mlx_array>::destroy(&cell(handle));
-}
+void destroy(mlx_array handle);
 
 template <class Handle>
 int release(Handle handle) {

@@ -24,6 +24,7 @@
 #include "custom_kernels.h"
 #include "linear.h"
 #include "metal_capture.h"
+#include "nodes.h"
 #include "npy.h"
 #include "numbers.h"
 #include "safetensors/safetensors.h"

@@ -8,17 +8,20 @@
 #include <string_view>
 #include <vector>
 
+#include "chains.h"
 #include "copies.h"
 #include "evaluations.h"
 #include "fallible.h"
+#include "references.h"
 #include "vectorized.h"
 
 namespace mlxffi {
 
 namespace {
 
-// Nodes and numbers up to which other threads, which may not schedule meanwhile, do not wait long.
-constexpr size_t most_nodes = 32, most_numbers = size_t(1) << 19, few_numbers = most_numbers / most_nodes;
+// Nodes and numbers up to which other threads, which may not schedule meanwhile, do not wait long: those of an array of a
+// million, and of small ones that it is made of. Views of as few numbers as these count as well.
+constexpr size_t most_nodes = 32, few_numbers = size_t(1) << 14, most_numbers = (size_t(1) << 20) + 4 * few_numbers;
 
 thread_local bool active = false;
 
@@ -41,6 +44,29 @@ bool is_done_at_once(const mx::Primitive& primitive) {
 
 bool needs_a_copy(const mx::array& node) {
   return is_reshape(node.primitive()) && !node.inputs()[0].flags().row_contiguous;
+}
+
+// Whether a node has but to write into its first input, which nobody else needs.
+bool writes_into_input(const mx::array& node) {
+  std::string_view name = node.primitive().name();
+  return (name.starts_with("Scatter") || name == "SliceUpdate") && references(node.inputs()[0]) == 1;
+}
+
+size_t largest(const Arrays& arrays, size_t first) {
+  size_t found = 0;
+  for (size_t i = first; i < arrays.size(); i++) {
+    found = std::max(found, arrays[i].size());
+  }
+  return found;
+}
+
+// What counts of a node. Names are compared only where that may keep numbers from counting.
+size_t numbers_of(const mx::array& node) {
+  size_t most = std::max(node.size(), largest(node.inputs(), 0));
+  if (most <= few_numbers) {
+    return most;
+  }
+  return costs_nothing(node.primitive()) ? 0 : writes_into_input(node) ? largest(node.inputs(), 1) : most;
 }
 
 // The nodes of a graph, each after its inputs.
@@ -80,13 +106,11 @@ class Plan {
     if (!node.has_primitive() || has_several || node.is_tracer() || node.primitive().device() != mx::Device::cpu) {
       return false;
     }
-    size_t least = node.size(), most = node.size();
+    size_t least = node.size();
     for (auto& input : node.inputs()) {
       least = std::min(least, input.size());
-      most = std::max(most, input.size());
     }
-    // Names are compared only where that may keep numbers from counting.
-    numbers_ += most > few_numbers && costs_nothing(node.primitive()) ? 0 : most;
+    numbers_ += numbers_of(node);
     return least > 0 && numbers_ <= most_numbers && ++open_ <= most_nodes;
   }
 
@@ -95,13 +119,33 @@ class Plan {
     if (fallible(primitive)) {
       return false;
     }
-    for (auto& input : node.inputs()) {
-      if (!add(input)) {
-        return false;
-      }
+    if (auto chain = chain_of(node, most_nodes - open_)) {
+      return add_chain(node, std::move(*chain));
+    }
+    if (!add_all(node.inputs())) {
+      return false;
     }
     steps_.push_back({&node, is_done_at_once(primitive) ? nullptr : evaluation_of(node)});
     return steps_.back().evaluation || is_done_at_once(primitive);
+  }
+
+  bool add_all(const Arrays& inputs) {
+    return std::all_of(inputs.begin(), inputs.end(), [this](auto& input) { return add(input); });
+  }
+
+  bool add_chain(const mx::array& node, Chain chain) {
+    // What stays in the cache takes less than what memory is read and written for.
+    constexpr size_t cheaper = 16;
+    numbers_ += (chain.length - 1) * node.size() / cheaper;
+    open_ += chain.length - 1;
+    if (numbers_ > most_numbers || !add_all(chain.inputs)) {
+      return false;
+    }
+    steps_.push_back({&node, [chain = std::move(chain)](const Arrays&, Arrays& outputs, mx::Stream s) {
+                        Blocks::run(chain.blocks, chain.inputs, outputs, s);
+                        return true;
+                      }});
+    return true;
   }
 
   static bool compute(const Step& step) {

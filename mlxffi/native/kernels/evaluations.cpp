@@ -298,6 +298,11 @@ Finder finder_of(const mx::Primitive& primitive) {
   return Blocks::has(first_operation(primitive)) ? elementwise : nullptr;
 }
 
+Finder known_finder_of(const mx::Primitive& primitive) {
+  static ByName<Finder> finders;
+  return finders.of(primitive, finder_of);
+}
+
 } // namespace
 
 Evaluation by_blocks(std::shared_ptr<const Blocks> blocks) {
@@ -305,6 +310,10 @@ Evaluation by_blocks(std::shared_ptr<const Blocks> blocks) {
     Blocks::run(blocks, inputs, outputs, s);
     return true;
   };
+}
+
+bool is_elementwise(const mx::array& node) {
+  return known_finder_of(node.primitive()) == elementwise;
 }
 
 bool divides_integers(const mx::array& node) {
@@ -320,8 +329,7 @@ Evaluation evaluation_of(const mx::array& node) {
   if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
     return nullptr;
   }
-  static ByName<Finder> finders;
-  auto find = finders.of(node.primitive(), finder_of);
+  auto find = known_finder_of(node.primitive());
   return find ? find(node) : nullptr;
 }
 

@@ -13,6 +13,9 @@ using Evaluation = std::function<bool(const Arrays& inputs, Arrays& outputs, mx:
 
 Evaluation by_blocks(std::shared_ptr<const Blocks> blocks);
 
+// Whether a node is one of MLX's operations on numbers at the same place that there are kernels for, if not for every type.
+bool is_elementwise(const mx::array& node);
+
 // Some quotients of integers end the process in MLX's code.
 bool divides_integers(const mx::array& node);
 

@@ -377,4 +377,8 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
 
 def _made(owner: type, values: Mapping[str, Any]) -> Any:
     entries: Sequence[dataclasses.Field[Any]] = dataclasses.fields(owner)
-    return owner(**{entry.name: values[RENAMED.get(entry.name, entry.name)] for entry in entries})
+    try:
+        return owner(**{entry.name: values[RENAMED.get(entry.name, entry.name)] for entry in entries})
+    except ArgumentError as error:
+        name, colon, problem = str(error).partition(":")
+        raise ArgumentError(RENAMED.get(name, name) + colon + problem) from None

@@ -87,9 +87,8 @@ class Plan:
     def __init__(self, records: int, length_of: Callable[[int], int], settings: Settings, draws: Draws | None = None):
         least = settings.batch_size if settings.loop or settings.drop_last else 1
         if records < least:
-            raise ArgumentError(
-                f"[iterate_batches] dataset: expected at least {least} records for a batch, got {records}"
-            )
+            wanted = f"{least} or more records for batch_size={settings.batch_size}"
+            raise ArgumentError(f"[iterate_batches] dataset: expected {wanted}, got {records}")
         self._records, self._length_of, self._settings, self._draws = records, length_of, settings, draws
         self._order: tuple[int, Sequence[int]] = (-1, ())
 

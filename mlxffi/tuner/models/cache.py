@@ -115,13 +115,12 @@ class KVCache:
 
     def _make_room(self, shape: tuple[int, ...], dtype: mx.Dtype, total: int) -> None:
         """Places for a total of tokens, of which the next ones have a shape and a dtype."""
-        self._keys, self._values = (self._with_room(held, shape, dtype, total) for held in (self._keys, self._values))
+        if self._keys is None or total > self._keys.shape[2]:
+            more = (self._with_room(held, shape, dtype, total) for held in (self._keys, self._values))
+            self._keys, self._values = more
 
     def _with_room(self, held: mx.array | None, shape: tuple[int, ...], dtype: mx.Dtype, total: int) -> mx.array:
         batch, heads, _, features = shape
-        room = 0 if held is None else held.shape[2]
-        if held is not None and total <= room:
-            return held
         wanted = total if self.window is not None else -(-total // STEP) * STEP
         more = mx.zeros((batch, heads, wanted - self.kept, features), dtype=dtype)
         return more if held is None else mx.concatenate([held[..., : self.kept, :], more], axis=2)

@@ -80,6 +80,30 @@ Mapped map_divmod(const Node& node, const Arrays& inputs, const std::vector<int>
   return {mx::divmod(all[0], all[1], node.stream()), {0, 0}};
 }
 
+// --- comparisons and bits ---
+
+// MLX forgets which axis is mapped where the first of two inputs is not.
+template <mx::array (*same)(const mx::array&, const mx::array&, mx::StreamOrDevice)>
+Mapped map_pair(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  auto all = batched(inputs, axes, node.stream());
+  return {{same(all[0], all[1], node.stream())}, {0}};
+}
+
+template <mx::array (*same)(const mx::array&, const mx::array&, mx::StreamOrDevice)>
+Rule map_rule(const char* name) {
+  return {name, nullptr, nullptr, map_pair<same>};
+}
+
+// --- codes of 8 bits ---
+
+Mapped map_to_fp8(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  return {{mx::to_fp8(inputs[0], node.stream())}, {axes[0]}};
+}
+
+Mapped map_from_fp8(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  return {{mx::from_fp8(inputs[0], node.output.dtype(), node.stream())}, {axes[0]}};
+}
+
 // --- the sign of complex numbers ---
 
 // z / |z|, and 0 where z is.
@@ -155,6 +179,14 @@ RuleList rules_of_numbers() {
   return {
       {"Power", reverse_power, forward_power},
       {"DivMod", reverse_divmod, forward_divmod, map_divmod},
+      {"ToFP8", nullptr, nullptr, map_to_fp8},
+      {"FromFP8", nullptr, nullptr, map_from_fp8},
+      map_rule<mx::not_equal>("NotEqual"),
+      map_rule<mx::bitwise_and>("BitwiseAnd"),
+      map_rule<mx::bitwise_or>("BitwiseOr"),
+      map_rule<mx::bitwise_xor>("BitwiseXor"),
+      map_rule<mx::left_shift>("LeftShift"),
+      map_rule<mx::right_shift>("RightShift"),
       {"Sign", reverse_sign, forward_sign},
       slope_rule<slope_of_sin>("Sin"),
       slope_rule<slope_of_cos>("Cos"),

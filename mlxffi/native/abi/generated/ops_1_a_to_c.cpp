@@ -5,11 +5,11 @@
 using namespace mlxc;
 
 extern "C" int mlx_abs(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::abs(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::abs>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_add(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::add(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::add>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_addmm(mlx_array *res, const mlx_array c, const mlx_array a, const mlx_array b, float alpha, float beta, const mlx_stream s) {
@@ -49,23 +49,23 @@ extern "C" int mlx_arange(mlx_array *res, double start, double stop, double step
 }
 
 extern "C" int mlx_arccos(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::arccos(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::arccos>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arccosh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::arccosh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::arccosh>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arcsin(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::arcsin(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::arcsin>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arcsinh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::arcsinh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::arcsinh>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arctan(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::arctan(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::arctan>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arctan2(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
@@ -73,7 +73,7 @@ extern "C" int mlx_arctan2(mlx_array *res, const mlx_array a, const mlx_array b,
 }
 
 extern "C" int mlx_arctanh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::arctanh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::arctanh>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_argmax_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
@@ -169,7 +169,7 @@ extern "C" int mlx_broadcast_to(mlx_array *res, const mlx_array a, const int *sh
 }
 
 extern "C" int mlx_ceil(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::ceil(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::ceil>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_clip(mlx_array *res, const mlx_array a, const mlx_array a_min, const mlx_array a_max, const mlx_stream s) {
@@ -225,11 +225,11 @@ extern "C" int mlx_copy(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_cos(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::cos(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<numbers::cos>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cosh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::cosh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::cosh>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cummax(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {

@@ -25,7 +25,7 @@ extern "C" int mlx_diagonal(mlx_array *res, const mlx_array a, int offset, int a
 }
 
 extern "C" int mlx_divide(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::divide(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::divide>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_divmod(mlx_vector_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
@@ -37,19 +37,19 @@ extern "C" int mlx_einsum(mlx_array *res, const char *subscripts, const mlx_vect
 }
 
 extern "C" int mlx_equal(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::equal>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_erf(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::erf(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<numbers::erf>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_erfinv(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::erfinv(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<numbers::erfinv>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_exp(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::exp(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<numbers::exp>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_expand_dims_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s) {
@@ -61,7 +61,7 @@ extern "C" int mlx_expand_dims(mlx_array *res, const mlx_array a, int axis, cons
 }
 
 extern "C" int mlx_expm1(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::expm1(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::expm1>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_eye(mlx_array *res, int n, int m, int k, mlx_dtype dtype, const mlx_stream s) {
@@ -73,7 +73,7 @@ extern "C" int mlx_flatten(mlx_array *res, const mlx_array a, int start_axis, in
 }
 
 extern "C" int mlx_floor(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::floor(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::floor>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_floor_divide(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
@@ -109,11 +109,11 @@ extern "C" int mlx_gather_qmm(mlx_array *res, const mlx_array x, const mlx_array
 }
 
 extern "C" int mlx_greater(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::greater(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::greater>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_greater_equal(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::greater_equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::greater_equal>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_hadamard_transform(mlx_array *res, const mlx_array a, mlx_optional_float scale, const mlx_stream s) {
@@ -173,11 +173,11 @@ extern "C" int mlx_left_shift(mlx_array *res, const mlx_array a, const mlx_array
 }
 
 extern "C" int mlx_less(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::less(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::less>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_less_equal(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::less_equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::less_equal>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linspace(mlx_array *res, double start, double stop, int num, mlx_dtype dtype, const mlx_stream s) {
@@ -185,19 +185,19 @@ extern "C" int mlx_linspace(mlx_array *res, double start, double stop, int num, 
 }
 
 extern "C" int mlx_log(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::log(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::log>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_log10(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::log10(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::log10>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_log1p(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::log1p(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::log1p>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_log2(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::log2(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::log2>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logaddexp(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {

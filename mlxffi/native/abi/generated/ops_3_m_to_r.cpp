@@ -25,7 +25,7 @@ extern "C" int mlx_max(mlx_array *res, const mlx_array a, bool keepdims, const m
 }
 
 extern "C" int mlx_maximum(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::maximum(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::maximum>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_mean_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
@@ -61,7 +61,7 @@ extern "C" int mlx_min(mlx_array *res, const mlx_array a, bool keepdims, const m
 }
 
 extern "C" int mlx_minimum(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::minimum(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::minimum>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_moveaxis(mlx_array *res, const mlx_array a, int source, int destination, const mlx_stream s) {
@@ -69,7 +69,7 @@ extern "C" int mlx_moveaxis(mlx_array *res, const mlx_array a, int source, int d
 }
 
 extern "C" int mlx_multiply(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::multiply(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::multiply>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_nan_to_num(mlx_array *res, const mlx_array a, float nan, mlx_optional_float posinf, mlx_optional_float neginf, const mlx_stream s) {
@@ -77,11 +77,11 @@ extern "C" int mlx_nan_to_num(mlx_array *res, const mlx_array a, float nan, mlx_
 }
 
 extern "C" int mlx_negative(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::negative(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::negative>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_not_equal(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::not_equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::not_equal>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_number_of_elements(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool inverted, mlx_dtype dtype, const mlx_stream s) {
@@ -193,5 +193,5 @@ extern "C" int mlx_round(mlx_array *res, const mlx_array a, int decimals, const 
 }
 
 extern "C" int mlx_rsqrt(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::rsqrt(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::rsqrt>(get(a, "a"), stream_of(s, "s"))); });
 }

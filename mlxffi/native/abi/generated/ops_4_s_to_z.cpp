@@ -53,19 +53,19 @@ extern "C" int mlx_segmented_mm(mlx_array *res, const mlx_array a, const mlx_arr
 }
 
 extern "C" int mlx_sigmoid(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::sigmoid(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<numbers::sigmoid>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sign(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::sign(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::sign>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sin(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::sin(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<numbers::sin>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sinh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::sinh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::sinh>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice(mlx_array *res, const mlx_array a, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
@@ -129,11 +129,11 @@ extern "C" int mlx_split_sections(mlx_vector_array *res, const mlx_array a, cons
 }
 
 extern "C" int mlx_sqrt(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::sqrt(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::sqrt>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_square(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::square(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::square>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_squeeze_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s) {
@@ -173,7 +173,7 @@ extern "C" int mlx_stop_gradient(mlx_array *res, const mlx_array a, const mlx_st
 }
 
 extern "C" int mlx_subtract(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::subtract(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, joined<mx::subtract>(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sum_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
@@ -205,11 +205,11 @@ extern "C" int mlx_take_along_axis(mlx_array *res, const mlx_array a, const mlx_
 }
 
 extern "C" int mlx_tan(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::tan(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::tan>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tanh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::tanh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mapped<mx::tanh>(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tensordot(mlx_array *res, const mlx_array a, const mlx_array b, const int *axes_a, size_t axes_a_num, const int *axes_b, size_t axes_b_num, const mlx_stream s) {

@@ -11,8 +11,8 @@ namespace mlxc::numbers {
 
 namespace {
 
-bool is_wide(const mx::array& a, mx::Stream s) {
-  return a.dtype() == mx::float64 && mlxffi::has_kernels(s);
+bool is_wide(const mx::array& a, mx::StreamOrDevice s) {
+  return a.dtype() == mx::float64 && mlxffi::has_kernels(mx::to_stream(s));
 }
 
 mx::array number(double value, const mx::array& like) {
@@ -26,10 +26,9 @@ bool has_size(const mx::array& a) {
 
 } // namespace
 
-#define MLXC_FUNCTION(name)                                                               \
-  mx::array name(const mx::array& a, mx::StreamOrDevice s) {                              \
-    auto stream = mx::to_stream(s);                                                       \
-    return is_wide(a, stream) ? mlxffi::wide(mlxffi::Wide::name, a, stream) : mx::name(a, s); \
+#define MLXC_FUNCTION(name)                                                                       \
+  mx::array name(const mx::array& a, mx::StreamOrDevice s) {                                      \
+    return is_wide(a, s) ? mlxffi::wide(mlxffi::Wide::name, a, mx::to_stream(s)) : mx::name(a, s); \
   }
 MLXC_FUNCTION(exp)
 MLXC_FUNCTION(sin)
