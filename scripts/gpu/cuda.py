@@ -56,7 +56,8 @@ def cuda_text(types: list[str]) -> str:
         of = ", ".join(re.sub(r" ?\w+$", "", parameter) for parameter in given)
         for kind in types:
             plain = re.sub(r"\b[TGM]\b", kind, of)
-            text += "".join(f"template __global__ void {name}<{kind}, 2, {option}>({plain});\n" for option in ("false", "true"))
+            for option in ("false", "true"):
+                text += f"template __global__ void {name}<{kind}, 2, {option}>({plain});\n"
     return text
 
 
@@ -64,8 +65,8 @@ def told(messages: str) -> list[int]:
     """Print a line for each kernel that ptxas tells of, and give the bytes that each spills."""
     spilled = []
     for entry in messages.split("Compiling entry function '")[1:]:
-        name, option, kind = re.match(r"_Z\d+([a-z_]+?)I(?=.*Lb([01]))(f|6__half|13__nv_bfloat16)", entry).groups()  # type: ignore[union-attr]
-        [(_, stores, loads)] = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", entry)
+        [(name, option, kind)] = re.findall(r"^_Z\d+([a-z_]+?)I(?=.*Lb([01]))(f|6__half|13__nv_bfloat16)", entry)
+        [(stores, loads)] = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", entry)
         registers = re.findall(r"Used (\d+) registers", entry)[0]
         shared = (re.findall(r"(\d+) bytes smem", entry) or ["0"])[0]
         spilled.append(int(stores) + int(loads))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 KERNELS = Path(__file__).resolve().parents[2] / "mlxffi" / "native" / "kernels"
 FILES = (
-    *("cuda_prelude.h", "metal_prelude.h", "gpu_common.h", "gpu_cross_entropy.h", "gpu_divergence.h", "gpu_gate.h", "gpu_heads.h"),
-    *("gpu_norm.h", "gpu_optimizer.h"),
+    *("cuda_prelude.h", "metal_prelude.h", "gpu_common.h", "gpu_cross_entropy.h", "gpu_divergence.h"),
+    *("gpu_gate.h", "gpu_heads.h", "gpu_norm.h", "gpu_optimizer.h"),
 )
 OF_DTYPE = (
     *("logits", "q", "p", "pairs", "gates", "ups", "units", "cotangents", "gradient", "of_gates", "of_ups", "dq", "dp"),
@@ -56,7 +56,8 @@ def pieces() -> dict[str, str]:
     """The parts of the text by their names in C++, and the bodies for two arrays of those for many."""
     found: dict[str, str] = {}
     for name in FILES:
-        found.update(re.findall(r'const char\* (\w+) = R"gpu\((.*?)\)gpu"', (KERNELS / name).read_text(), re.DOTALL))
+        text = (KERNELS / name).read_text()
+        found.update(re.findall(r'const char\* (\w+) = R"gpu\((.*?)\)gpu"', text, re.DOTALL))
     for name in ("adam", "squares"):
         each = "".join(found[f"{name}_choice"].replace("#", str(number)) for number in range(2))
         found[f"{name}_both"] = found[f"{name}_head"].replace("#", "0") + each + found[f"{name}_body"]

@@ -3,8 +3,8 @@
 
 usage: python scripts/gpu/metal.py [--compiler g++]
 
-No Apple GPU is needed. This finds what is wrong in the text, in its arithmetic and in what the threads of a block tell each
-other; what Apple's compiler thinks of it, it cannot tell.
+No Apple GPU is needed. This finds what is wrong in the text, in its arithmetic and in what the threads of a block tell
+each other; what Apple's compiler thinks of it, it cannot tell.
 """
 
 from __future__ import annotations
