@@ -76,14 +76,15 @@ def body(name: str, found: dict[str, str], language: str) -> str:
 
 
 def parameters(name: str, text: str, shape: str) -> list[str]:
-    """What a kernel with this body takes: its inputs, each with its shape and its number of axes where the body has them,
-    and its outputs.
+    """What a kernel with this body takes: its inputs, each with its shape and its number of axes where the body has
+    them, and its outputs.
     """
     inputs, outputs, _ = (words.split() for words in CASES[name])
     found = []
     for word in inputs:
         told = (f"const {_type(word)}* {word}", f"{shape}{word}_shape", f"int {word}_ndim")
-        found += [one for one in told if one.split()[-1].lstrip("*") in (word, *re.findall(r"\w+", text))]
+        known = (word, *re.findall(r"\w+", text))
+        found += [one for one in told if one.split()[-1].lstrip("*") in known]
     return [*found, *(f"{_type(word)}* {word}" for word in outputs)]
 
 
