@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Check fine-tuning on GPUs against CPUs and processes against one, time steps of 0.6 B parameters and decoding.
 
-usage: python scripts/gpu_tuner.py [losses] [steps] [decoding] [settings] [processes] [--count N] [--turns N]
-                                   [--only RUN ...] [--rows ROW ...]
+usage: python scripts/gpu_tuner.py [losses] [steps] [decoding] [settings] [processes] [--half 1|2] [--seconds N]
+                                   [--count N] [--turns N] [--only RUN ...] [--rows ROW ...]
 
-Needs mlxffi over an MLX with a GPU; PyTorch and mlx_lm, to compare with. Each section ends with a verdict on each of
-its checks and aims; the status is 0 where all hold. Without a section named, the first three are run.
-docs/logs holds what it printed last.
+Needs mlxffi over an MLX with a GPU; PyTorch and mlx_lm, to compare with. Without a section named, the first three are
+run: losses of small models on the GPU beside the CPU's; steps beside torch.compile's and mlx_lm's, in turns; decoding
+over mlxffi.core beside mlx.core. Each section ends with a verdict on each of its checks and aims; the status is 0 where
+all hold. All three take ten minutes of an H200, so --half 1 and --half 2 are half of them each. Rows that would begin
+after so many seconds are told as not run. docs/logs holds what it printed last.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from gpu import aims, rows
 from gpu.asked import Answer, Together, once
-from gpu.shapes import CASES, DECODERS, ROWS
+from gpu.shapes import CASES, DECODERS, HALVES, ROWS
 from gpu.verdicts import Verdicts
 
 # How far apart losses may be. Adam makes much of the last bits of gradients near 0.
@@ -31,20 +34,10 @@ SECTIONS = ("losses", "steps", "decoding", "settings", "processes")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
-    parser.add_argument("--count", type=int, default=2, help="how many GPUs to train on together")
-    parser.add_argument("--turns", type=int, default=5, help="how often each row is timed")
-    parser.add_argument("--only", nargs="*", help="which runs to compare, such as llama-lora; all by default")
-    parser.add_argument(
-        "--rows", nargs="*", default=list(ROWS), choices=ROWS, help="which rows to time; all by default"
-    )
-    options = parser.parse_args()
-    if not set(options.sections) <= set(SECTIONS):
-        parser.error(f"SECTION: expected some of {', '.join(SECTIONS)}, got {' '.join(options.sections)}")
+    begin, options = time.monotonic(), asked_for()
     command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     print(subprocess.run(command, capture_output=True, text=True, check=False).stdout, end="", flush=True)
-    verdicts, wanted = Verdicts(), options.sections or SECTIONS[:3]
+    verdicts, wanted = Verdicts(), options.sections
     with ThreadPoolExecutor() as pool:  # neither is timed
         compiling = pool.submit(rows.compile_all, options.rows) if "steps" in wanted else None
         if "losses" in wanted:
@@ -52,7 +45,10 @@ def main() -> int:
         if compiling:
             compiling.result()
     if "steps" in wanted:
-        aims.judge_steps(rows.steps(options.rows, options.turns), verdicts.report)
+        table = rows.steps(options.rows, options.turns, begin + options.seconds)
+        aims.judge_steps(table, verdicts.report)
+        for name in [name for name in options.rows if name not in table]:
+            verdicts.report(f"{name}: not run, for {options.seconds} s were over", False)
     if "decoding" in wanted:
         aims.judge_decoding(rows.decoding(options.turns), verdicts.report)
     if "settings" in wanted:
@@ -61,6 +57,26 @@ def main() -> int:
         check_processes(options.count, options.turns, verdicts)
     print("all hold" if not verdicts.failed else f"{verdicts.failed} do not hold")
     return min(verdicts.failed, 1)
+
+
+def asked_for() -> argparse.Namespace:
+    """The options, with the sections and rows that a half stands for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, usage=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--count", type=int, default=2, help="how many GPUs to train on together")
+    parser.add_argument("--turns", type=int, default=5, help="how often each row is timed")
+    parser.add_argument("--only", nargs="*", help="which runs to compare, such as llama-lora; all by default")
+    parser.add_argument("--rows", nargs="*", choices=ROWS, metavar="ROW", help="which rows to time; all by default")
+    parser.add_argument("--half", type=int, choices=HALVES, help="half of the sections and rows")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="after which no row begins; no end by default")
+    options = parser.parse_args()
+    if not set(options.sections) <= set(SECTIONS):
+        parser.error(f"SECTION: expected some of {', '.join(SECTIONS)}, got {' '.join(options.sections)}")
+    sections, of_half = HALVES.get(options.half, (SECTIONS[:3], tuple(ROWS)))
+    options.sections, options.rows = options.sections or sections, options.rows or of_half
+    return options
 
 
 def check_losses(only: list[str] | None, verdicts: Verdicts) -> None:

@@ -1,4 +1,4 @@
-// Runs every kernel of metal_text.h on a few rows, one thread a row, and compares with float64 (see metal.py).
+// Runs every kernel of metal_text.h on a few rows, a block each, and compares with float64 (see metal.py).
 #include <algorithm>
 #include <cstdio>
 #include <random>
@@ -175,7 +175,20 @@ struct Activation {
   }
 };
 
-// Rows of x are pairs where their length is even; their gradient is by the first numbers of y.
+// A row of gates and one of ups, beside what they give as a pair.
+template <typename T, bool GELU>
+void check_apart(const T* pair, const T* cotangents, const T* units, const T* gradient, int half) {
+  const int shape[2] = {1, half};
+  std::vector<T> ups(pair + half, pair + 2 * half), found(half), of_gates(half), of_ups(half);
+  run_gate_forward<T, 1, GELU>(pair, shape, ups.data(), found.data(), uint3{0, 0, 0});
+  run_gate_backward<T, 1, GELU>(pair, shape, ups.data(), cotangents, of_gates.data(), of_ups.data(), uint3{0, 0, 0});
+  for (int i = 0; i < half; i++) {
+    auto same = [](T one, T other) { return float(one) == float(other) || (one != one && other != other); };
+    compare("a gate apart", same(found[i], units[i]) && same(of_gates[i], gradient[i]) && same(of_ups[i], gradient[half + i]), 1, 0.5);
+  }
+}
+
+// Rows of x are pairs where their length is even; their gradient is by the first numbers of y. What two arrays give is the same.
 template <typename T, bool GELU>
 void gate(Rows<T>& rows) {
   int half = rows.V / 2;
@@ -184,8 +197,9 @@ void gate(Rows<T>& rows) {
   double unit = sizeof(T) == 4 ? 1e-5 : 8e-3;
   for (int r = 0; r < rows.n; r++) {
     uint3 block{0, uint(r), 0};
-    run_gate_forward<T, 1, GELU>(x, rows.shape, units, block);
-    run_gate_backward<T, 1, GELU>(x, rows.shape, y, dx, block);
+    run_pairs_forward<T, 1, GELU>(x, rows.shape, units, block);
+    run_pairs_backward<T, 1, GELU>(x, rows.shape, y, dx, block);
+    check_apart<T, GELU>(x + r * 2 * half, y + r * half, units + r * half, dx + r * 2 * half, half);
     for (int i = 0; i < half; i++) {
       double up = rows.q(r, half + i), cotangent = float(y[r * half + i]), size = std::abs(cotangent) * (1 + std::abs(up));
       Activation found(rows.q(r, i), GELU);
@@ -234,13 +248,13 @@ struct Heads {
     uint3 block{0, uint(row), 0};
     auto *q = norms[0].data(), *k = norms[1].data();
     run_heads_forward<T, 1, NORM>(x.data(), shape, 2, cosines.data(), sines.data(), q, k, settings, queries.data(), keys.data(), block);
-    run_heads_backward<T, 1, NORM>(
-        x.data(), shape, 2, cosines.data(), sines.data(), q, k, of_queries.data(), of_keys.data(), of_values.data(), settings,
-        gradient.data(), block);
-    if (NORM && row < blocks) {
-      run_heads_norms<T, 1, NORM>(
-          x.data(), shape, 2, cosines.data(), sines.data(), q, k, of_queries.data(), of_keys.data(), of_values.data(), settings,
-          sums.data(), block);
+    auto *gradients = gradient.data(), *c = of_queries.data(), *ck = of_keys.data(), *cv = of_values.data();
+    if (!NORM) {
+      run_heads_backward_plain<T, 1, NORM>(
+          x.data(), shape, 2, cosines.data(), sines.data(), q, k, c, ck, cv, settings, gradients, block);
+    } else if (row < blocks) { // which has other rows, too
+      run_heads_backward<T, 1, NORM>(
+          x.data(), shape, 2, cosines.data(), sines.data(), q, k, c, ck, cv, settings, gradients, sums.data(), block);
     }
   }
 
@@ -317,26 +331,30 @@ struct Heads {
   }
 };
 
-// Rows of eight columns, which one thread has, in two blocks.
-template <typename T>
-void norm(int rows, int start) {
-  const int length = 8, shape[2] = {rows, length}, size = rows * length + start;
+// Rows in two blocks, or where the weight gets no gradient in one each; added to others or not.
+template <typename T, bool WEIGHT>
+void norm(int rows, int length, bool has_others, int start) {
+  const int shape[2] = {rows, length}, size = rows * length + start;
   std::mt19937 random(4);
   std::normal_distribution<float> normal(0, 1);
-  std::vector<T> x(size), cotangents(size), gradient(size), weight(length);
+  std::vector<T> x(size), cotangents(size), others(size), gradient(size), weight(length);
   std::vector<float> sums(2 * length);
   for (int i = 0; i < size; i++) {
-    x[i] = T(normal(random)), cotangents[i] = T(normal(random)), weight[i % length] = T(normal(random));
+    x[i] = T(normal(random)), cotangents[i] = T(normal(random)), others[i] = T(normal(random)), weight[i % length] = T(normal(random));
   }
-  const float settings[2] = {0.01f, 2};
-  for (uint block : {0, 1}) {
-    run_norm_backward<T, 1, false>(
-        &x[start], shape, 2, weight.data(), &cotangents[start], settings, &gradient[start], sums.data(), uint3{0, block, 0});
+  const float settings[3] = {0.01f, 2, float(has_others)};
+  for (uint block = 0; block < uint(WEIGHT ? 2 : rows); block++) {
+    auto *in = &x[start], *w = weight.data(), *c = &cotangents[start], *more = &others[start], *out = &gradient[start];
+    if (WEIGHT) {
+      run_norm_backward<T, 1, WEIGHT>(in, shape, 2, w, c, more, settings, out, sums.data(), uint3{0, block, 0});
+    } else {
+      run_norm_backward_plain<T, 1, WEIGHT>(in, shape, 2, w, c, more, settings, out, uint3{0, block, 0});
+    }
   }
   double unit = sizeof(T) == 4 ? 1e-5 : 2e-2;
   std::vector<double> of_weight(length);
   for (int r = 0; r < rows; r++) {
-    const T *in = &x[start + r * length], *c = &cotangents[start + r * length];
+    const T *in = &x[start + r * length], *c = &cotangents[start + r * length], *more = &others[start + r * length];
     double squares = 0, product = 0;
     for (int i = 0; i < length; i++) {
       squares += double(float(in[i])) * float(in[i]) / length, product += double(float(in[i])) * float(c[i]) * float(weight[i]) / length;
@@ -344,12 +362,32 @@ void norm(int rows, int start) {
     double scale = 1 / std::sqrt(squares + settings[0]);
     for (int i = 0; i < length; i++) {
       double expected = scale * (float(c[i]) * float(weight[i]) - scale * scale * product * float(in[i]));
+      expected += has_others ? float(more[i]) : 0;
       compare("RMSNorm's gradient", float(gradient[start + r * length + i]), expected, unit * (1 + std::abs(expected)));
       of_weight[i] += scale * float(in[i]) * float(c[i]);
     }
   }
-  for (int i = 0; i < length; i++) {
+  for (int i = 0; WEIGHT && i < length; i++) {
     compare("its weight's", sums[i] + sums[length + i], of_weight[i], 1e-5 * (1 + rows));
+  }
+}
+
+template <typename T>
+void column_sums(int rows, int columns) {
+  const int shape[2] = {rows, columns};
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0, 1);
+  std::vector<float> parts(rows * columns);
+  std::vector<double> expected(columns);
+  for (int i = 0; i < rows * columns; i++) {
+    parts[i] = normal(random), expected[i % columns] += parts[i];
+  }
+  std::vector<T> totals(columns);
+  for (int block = 0; block * 32 < columns; block++) {
+    run_column_sums<T, 1, false>(parts.data(), shape, totals.data(), uint3{0, uint(block), 0});
+  }
+  for (int i = 0; i < columns; i++) {
+    compare("a column's sum", float(totals[i]), expected[i], (sizeof(T) == 4 ? 1e-5 : 8e-3) * (rows + std::abs(expected[i])));
   }
 }
 
@@ -358,6 +396,8 @@ void heads(int width) {
   Heads<T, NORM> found(width);
   for (int row = 0; row < found.rows; row++) {
     found.run(row);
+  }
+  for (int row = 0; row < found.rows; row++) {
     for (int head = 0; head < found.heads + 1; head++) {
       found.check(row, head);
     }
@@ -447,14 +487,21 @@ void every_kernel(const char* dtype) {
       gate<T, true>(rows);
     }
   }
-  for (int width : {2, 6, 64, 130}) {
+  for (int width : {8, 10, 64, 130, 512}) {
     heads<T, false>(width);
     heads<T, true>(width);
   }
-  for (int start : {0, 1}) {
-    norm<T>(1, start);
-    norm<T>(5, start);
+  for (int length : {8, 264, 512}) {
+    for (int start : {0, 1}) {
+      for (bool has_others : {false, true}) {
+        norm<T, true>(5, length, has_others, start);
+        norm<T, false>(3, length, has_others, start);
+      }
+    }
   }
+  column_sums<T>(1, 8);
+  column_sums<T>(37, 40);
+  column_sums<T>(64, 256);
   printf("%s: the worst error is %.2g of its tolerance\n", dtype, worst);
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "metal_block.h"
+
 typedef unsigned int uint;
 typedef unsigned short ushort;
 typedef _Float16 half;
@@ -84,18 +86,28 @@ inline float log2(float x) {
 }
 } // namespace precise
 
-// A warp of one thread.
+inline float simd_shuffle_xor(float x, ushort step) {
+  return block::exchanged(x)[block::lane() ^ step];
+}
 inline float simd_max(float x) {
+  for (int step = 1; step < 32; step *= 2) {
+    x = std::fmax(x, simd_shuffle_xor(x, step));
+  }
   return x;
 }
 inline float simd_sum(float x) {
+  for (int step = 1; step < 32; step *= 2) {
+    x += simd_shuffle_xor(x, step);
+  }
   return x;
 }
 
 struct mem_flags {
   enum { mem_threadgroup };
 };
-inline void threadgroup_barrier(int) {}
+inline void threadgroup_barrier(int) {
+  block::all().meet();
+}
 
 #define device
 #define thread

@@ -39,4 +39,12 @@ def worst(rng: Any, dtype: str, shape: tuple[int, ...]) -> dict[str, float]:
     of_w = (cotangent * plain).reshape(-1, shape[-1]).sum(0)
     both = mlxffi.vjp(lambda v: [fused.rms_norm(v[0], v[1], EPS)], [x, w], [g])[1]
     frozen = mlxffi.vjp(lambda v: [fused.rms_norm(v[0], w, EPS)], [x], [g])[1]
-    return {"dx": apart(both[0], of_x), "dw": apart(both[1], of_w), "dx of a frozen weight": apart(frozen[0], of_x)}
+    beside = mlxffi.vjp(lambda v: [mlxffi.add(fused.rms_norm(v[0], v[1], EPS), v[0])], [x, w], [g])[1]
+    frozen_beside = mlxffi.vjp(lambda v: [mlxffi.add(fused.rms_norm(v[0], w, EPS), v[0])], [x], [g])[1]
+    return {
+        "dx": apart(both[0], of_x),
+        "dw": apart(both[1], of_w),
+        "dx of a frozen weight": apart(frozen[0], of_x),
+        "dx beside a sum": max(apart(found[0], of_x + cotangent) for found in (beside, frozen_beside)),
+        "dw beside a sum": apart(beside[1], of_w),
+    }

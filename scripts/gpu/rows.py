@@ -8,6 +8,7 @@ import json
 import math
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -49,11 +50,15 @@ class Cell(NamedTuple):
 Table = dict[str, dict[str, Cell]]
 
 
-def steps(names: Sequence[str], turns: int) -> Table:
-    """Medians of rows here and elsewhere, printed as they come, with the least and the most of the times."""
+def steps(names: Sequence[str], turns: int, end: float) -> Table:
+    """Medians of rows here and elsewhere, printed as they come, with the least and the most of the times; of rows that
+    begin before `end` on the monotonic clock.
+    """
     print(f"{'bfloat16, 28 layers, width 1,024':34}" + "".join(f"{name:>22}" for name in EVERYBODY), flush=True)
     table: Table = {}
     for name in names:
+        if time.monotonic() > end:
+            break
         runs = in_turns({who: Together(command) for who, command in commands(name).items()}, turns)
         table[name] = {who: _cell(found) for who, found in runs.items()}
         print(f"{name:34}" + "".join(f"{table[name].get(who, '')!s:>22}" for who in EVERYBODY), flush=True)

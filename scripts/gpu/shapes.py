@@ -68,3 +68,8 @@ ROWS = {
     PACKED: Row(4, 1024, "4-bit"),
     FULL: Row(4, 1024, "full"),
 }
+# Sections and rows of `gpu_tuner.py` that take some six minutes of an H200 each.
+HALVES = {
+    1: (("losses", "steps"), (SHORT, LONG)),
+    2: (("steps", "decoding"), (SHORT, PACKED, FULL, SHORT_AGAIN, LONGEST)),
+}

@@ -11,6 +11,7 @@ inline constexpr const char* cuda_prelude = R"gpu(
 #define DEVICE
 #define SHARED
 #define LOCAL
+#define BLOCK_ARRAY __shared__
 #define UNROLLED _Pragma("unroll")
 
 namespace mlxffi_losses {
@@ -110,6 +111,10 @@ FN float simd_sum(float x) {
   return x;
 }
 
+FN float simd_xor(float x, uint step) {
+  return __shfl_xor_sync(0xffffffffu, x, step);
+}
+
 FN void block_barrier() {
   __syncthreads();
 }
@@ -120,7 +125,7 @@ FN void block_barrier() {
 // Opens every kernel's body: where this thread stands. The grid's x is the part of a row, y and z are the row.
 inline constexpr const char* cuda_prologue = R"gpu(
   using namespace mlxffi_losses;
-  __shared__ float scratch[SCRATCH];
+  BLOCK_ARRAY float scratch[SCRATCH];
   const Team team = make_team(threadIdx.x, blockDim.x, blockIdx.x, gridDim.x, scratch);
   const uint row = blockIdx.z * gridDim.y + blockIdx.y;
 )gpu";

@@ -9,6 +9,10 @@ namespace mlxffi {
 
 namespace {
 
+mx::array in_rows(const mx::array& array, mx::Stream s) {
+  return mx::reshape(array, {-1, array.shape(-1)}, s);
+}
+
 constexpr double gelu_linear = 1.5957691216057308, gelu_cubic = gelu_linear * 0.044715;
 
 mx::array constant(double value, const mx::array& like) {
@@ -44,6 +48,16 @@ class Gated : public Fused {
     auto dtype = sums_dtype(values[0]);
     auto result = composed_gate(activation_, mx::astype(values[0], dtype, where()), mx::astype(values[1], dtype, where()), where());
     return {mx::astype(result, values[0].dtype(), where())};
+  }
+  bool is_gelu() const {
+    return activation_ == Gate::gelu_tanh;
+  }
+  // Inputs as the kernels of GPUs take them.
+  Arrays rows_of(Arrays inputs) const {
+    for (auto& input : inputs) {
+      input.overwrite_descriptor(in_rows(input, where()));
+    }
+    return inputs;
   }
   Gate activation_;
 };
@@ -82,6 +96,11 @@ class GateGradient : public Gated {
   Arrays composed(const Arrays& inputs) const override {
     return mx::vjp([&](const Arrays& values) { return wide(values); }, {inputs[0], inputs[1]}, {inputs[2]}).second;
   }
+  Arrays as_graph(const Arrays& inputs) const override {
+    auto rows = rows_of(inputs);
+    auto found = gpu::gate_backward(rows[0], rows[1], rows[2], is_gelu(), where());
+    return {mx::reshape(found[0], inputs[0].shape(), where()), mx::reshape(found[1], inputs[1].shape(), where())};
+  }
 };
 
 // gate, up -> activation(gate) * up.
@@ -118,15 +137,15 @@ class GatedUnit : public Gated {
   Arrays composed(const Arrays& inputs) const override {
     return wide(inputs);
   }
+  Arrays as_graph(const Arrays& inputs) const override {
+    auto rows = rows_of(inputs);
+    return {mx::reshape(gpu::gate_forward(rows[0], rows[1], is_gelu(), where()), inputs[0].shape(), where())};
+  }
 };
 
 // The halves of the last axis.
 Arrays halves(const mx::array& pairs, mx::Stream s) {
   return mx::split(pairs, 2, -1, s);
-}
-
-mx::array in_rows(const mx::array& array, mx::Stream s) {
-  return mx::reshape(array, {-1, array.shape(-1)}, s);
 }
 
 mx::Shape half_of(mx::Shape shape) {
@@ -164,9 +183,8 @@ class HalvesGradient : public Gated {
     return mx::vjp(fun, {inputs[0]}, {inputs[1]}).second;
   }
   Arrays as_graph(const Arrays& inputs) const override {
-    auto s = where();
-    auto found = gpu::gate_backward(in_rows(inputs[0], s), in_rows(inputs[1], s), activation_ == Gate::gelu_tanh, s);
-    return {mx::reshape(found, inputs[0].shape(), s)};
+    auto rows = rows_of(inputs);
+    return {mx::reshape(gpu::pairs_backward(rows[0], rows[1], is_gelu(), where()), inputs[0].shape(), where())};
   }
 };
 
@@ -204,27 +222,30 @@ class HalvesUnit : public Gated {
     return wide(halves(inputs[0], where()));
   }
   Arrays as_graph(const Arrays& inputs) const override {
-    auto found = gpu::gate_forward(in_rows(inputs[0], where()), activation_ == Gate::gelu_tanh, where());
+    auto found = gpu::pairs_forward(in_rows(inputs[0], where()), is_gelu(), where());
     return {mx::reshape(found, half_of(inputs[0].shape()), where())};
   }
 };
 
+// Whether there are kernels for arrays of a dtype.
+bool has_kernels_for(const mx::array& array, mx::Stream s) {
+  auto dtype = array.dtype();
+  bool on_cpu = s.device == mx::Device::cpu;
+  bool fits = dtype == mx::float32 || dtype == mx::float16 || dtype == mx::bfloat16 || (on_cpu && dtype == mx::float64);
+  return fits && array.ndim() > 0 && array.size() > 0 && !Composing::active();
+}
+
 } // namespace
 
 mx::array gated(Gate activation, const mx::array& gate, const mx::array& up, mx::Stream s) {
-  bool same = gate.shape() == up.shape() && gate.dtype() == up.dtype();
-  bool fits = same && gate.ndim() > 0 && gate.size() > 0 && mx::issubdtype(gate.dtype(), mx::floating);
-  if (!has_kernels(s) || !fits) {
+  if (gate.shape() != up.shape() || gate.dtype() != up.dtype() || !has_kernels_for(gate, s)) {
     return composed_gate(activation, gate, up, s);
   }
   return Fused::apply(std::make_shared<GatedUnit>(s, activation), {gate, up})[0];
 }
 
 mx::array gated_halves(Gate activation, const mx::array& pairs, mx::Stream s) {
-  auto dtype = pairs.dtype();
-  bool on_cpu = s.device == mx::Device::cpu;
-  bool fits = dtype == mx::float32 || dtype == mx::float16 || dtype == mx::bfloat16 || (on_cpu && dtype == mx::float64);
-  if (Composing::active() || !fits || pairs.size() == 0) {
+  if (!has_kernels_for(pairs, s)) {
     auto parts = halves(pairs, s);
     return composed_gate(activation, parts[0], parts[1], s);
   }

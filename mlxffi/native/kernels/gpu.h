@@ -7,6 +7,8 @@
 // Rows are independent, and every kernel is deterministic.
 #pragma once
 
+#include <optional>
+
 #include "composed.h"
 #include "heads.h"
 
@@ -41,22 +43,39 @@ Arrays divergence_backward(
     bool teacher_gradient,
     mx::Stream s);
 
-// activation(gate) up, [n, V / 2], of pairs [n, V]: in each row the gate and behind it what it multiplies; the activation is
-// silu, or gelu by tanh. And the gradient of the pairs, by cotangents [n, V / 2].
-mx::array gate_forward(const mx::array& pairs, bool gelu, mx::Stream s);
-mx::array gate_backward(const mx::array& pairs, const mx::array& cotangents, bool gelu, mx::Stream s);
+// activation(gate) up, [n, V], of both as two arrays; and their gradients by cotangents [n, V]. The activation is silu, or
+// gelu by tanh.
+mx::array gate_forward(const mx::array& gates, const mx::array& ups, bool gelu, mx::Stream s);
+Arrays gate_backward(const mx::array& gates, const mx::array& ups, const mx::array& cotangents, bool gelu, mx::Stream s);
 
-// {queries, keys} or {queries}, [..., heads, features], of the inputs of heads.cpp; and the gradient of the first of these,
-// by the cotangents behind them.
+// The same, [n, V / 2], of pairs [n, V]: in each row the gate and behind it what it multiplies. And the gradient of the pairs.
+mx::array pairs_forward(const mx::array& pairs, bool gelu, mx::Stream s);
+mx::array pairs_backward(const mx::array& pairs, const mx::array& cotangents, bool gelu, mx::Stream s);
+
+// Whether there are kernels for heads of so many features.
+bool has_heads(int features);
+
+// {queries, keys} or {queries}, [..., heads, features], of the inputs of heads.cpp.
 Arrays heads_forward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s);
-mx::array heads_backward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s);
 
-// The gradients of the norms' weights by the same inputs, float32 [kinds, features]; for so many features of a head.
-mx::array heads_norms(const Arrays& inputs, HeadCounts counts, float eps, mx::Stream s);
-bool has_heads_norms(int features);
+// The gradient of the first of these, by the cotangents behind them. Where there are norms, behind it parts of which the sum
+// is the gradients of their weights, float32 [heads_parts, kinds, features].
+Arrays heads_backward(const Arrays& inputs, HeadCounts counts, bool has_norms, float eps, mx::Stream s);
+int heads_parts(const mx::array& x, HeadCounts counts);
 
-// The gradients of RMSNorm: of x [..., V] in its dtype, and of the weight [V] in float32; for V of some sizes.
-Arrays norm_backward(const mx::array& x, const mx::array& weight, const mx::array& cotangent, float eps, mx::Stream s);
+// The sums of columns of float32 [n, m], in a dtype.
+mx::array column_sums(const mx::array& parts, mx::Dtype dtype, mx::Stream s);
+
+// The gradients of RMSNorm by a cotangent, added to `sum` if there is one: of x [..., V], and where it is wanted of the weight
+// [V]. For V of some sizes.
+Arrays norm_backward(
+    const mx::array& x,
+    const mx::array& weight,
+    const mx::array& cotangent,
+    const std::optional<mx::array>& sum,
+    bool of_weight,
+    float eps,
+    mx::Stream s);
 bool has_norm_backward(int features);
 
 // What one kernel does for many arrays of one dtype, which may have any shapes: how many at most, and which.

@@ -67,6 +67,15 @@ FN void reduce(LOCAL float (&v)[K], Team team) {
   block_barrier(); // scratch is free again
 }
 
+// The sum over lanes whose numbers differ in the bits from `first` up to below `end`, powers of two: over groups of `end`
+// lanes that stand together with first 1, over the places in groups of `first` lanes with end 32.
+FN float lanes_sum(float x, uint first, uint end) {
+  for (uint step = first; step < end; step *= 2) {
+    x += simd_xor(x, step);
+  }
+  return x;
+}
+
 // How many numbers the first axes have.
 template <typename S>
 FN uint size_of(S shape, int axes) {
@@ -131,38 +140,78 @@ struct Format<Bfloat> {
   }
 };
 
-// Eight numbers, whatever their dtype: in loads and stores of 16 bytes where they begin at such a boundary.
+// Eight numbers as they lie in memory, which take fewer registers than as float32.
 template <typename A>
-FN void load_eight(const DEVICE A* from, LOCAL float (&x)[8]) {
+struct Packed {
   enum { N = Format<A>::N };
-  const bool aligned = misalignment(from) == 0;
-  UNROLLED for (int k = 0; k < 8; k += N) {
-    float part[N];
-    if (aligned) {
-      Format<A>::unpack(load16(from + k), part);
-    }
-    UNROLLED for (int j = 0; j < N; ++j) {
-      x[k + j] = aligned ? part[j] : float(from[k + j]);
-    }
-  }
-}
+  uint4 bits[8 / N];
 
-template <typename A>
-FN void store_eight(DEVICE A* to, LOCAL const float (&x)[8]) {
-  enum { N = Format<A>::N };
-  const bool aligned = misalignment(to) == 0;
-  UNROLLED for (int k = 0; k < 8; k += N) {
-    float part[N];
-    UNROLLED for (int j = 0; j < N; ++j) {
-      part[j] = x[k + j];
-      if (!aligned) {
-        to[k + j] = A(x[k + j]);
+  // In loads of 16 bytes where they begin at such a boundary. Of fewer than eight, the others are 0.
+  FN void load(const DEVICE A* from, uint count) {
+    const bool whole = count >= 8 && misalignment(from) == 0;
+    UNROLLED for (int k = 0; k < 8 / N; ++k) {
+      if (whole) {
+        bits[k] = load16(from + k * N);
+      } else {
+        float part[N];
+        UNROLLED for (int j = 0; j < N; ++j) {
+          part[j] = uint(k * N + j) < count ? float(from[k * N + j]) : 0.0f;
+        }
+        bits[k] = Format<A>::pack(part);
       }
     }
-    if (aligned) {
-      store16(to + k, Format<A>::pack(part));
+  }
+  FN void unpack(LOCAL float (&x)[8]) const {
+    UNROLLED for (int k = 0; k < 8 / N; ++k) {
+      float part[N];
+      Format<A>::unpack(bits[k], part);
+      UNROLLED for (int j = 0; j < N; ++j) {
+        x[k * N + j] = part[j];
+      }
     }
   }
+};
+
+// Eight numbers of a thread.
+struct Eight {
+  float x[8];
+
+  FN void clear() {
+    UNROLLED for (int k = 0; k < 8; ++k) {
+      x[k] = 0.0f;
+    }
+  }
+  template <typename A>
+  FN void load(const DEVICE A* from, uint count) {
+    Packed<A> packed;
+    packed.load(from, count);
+    packed.unpack(x);
+  }
+  // In stores of 16 bytes where they begin at such a boundary; of fewer than eight, no others are written.
+  template <typename A>
+  FN void store(DEVICE A* to, uint count) const {
+    enum { N = Format<A>::N };
+    const bool whole = count >= 8 && misalignment(to) == 0;
+    UNROLLED for (int k = 0; k < 8; k += N) {
+      float part[N];
+      UNROLLED for (int j = 0; j < N; ++j) {
+        part[j] = x[k + j];
+        if (!whole && uint(k + j) < count) {
+          to[k + j] = A(x[k + j]);
+        }
+      }
+      if (whole) {
+        store16(to + k, Format<A>::pack(part));
+      }
+    }
+  }
+};
+
+template <typename A>
+FN Eight unpacked(LOCAL const Packed<A>& packed) {
+  Eight numbers;
+  packed.unpack(numbers.x);
+  return numbers;
 }
 
 // Elements before the first one at which both rows can be read 16 bytes at a time; all of them where there is none.
@@ -323,6 +372,11 @@ struct LogSum {
 };
 
 } // namespace mlxffi_losses
+)gpu";
+
+// Opens the bodies of kernels that make no sums, where others make some beside the gradient.
+inline constexpr const char* no_sums_head = R"gpu(
+  DEVICE float* const sums = nullptr;
 )gpu";
 
 } // namespace mlxffi::gpu

@@ -1,5 +1,5 @@
-// Kernel source of gated units whose gate and what it multiplies lie one behind the other in each row, forward and
-// backward, shared by CUDA and Metal (see gpu_common.h).
+// Kernel source of gated units, forward and backward, shared by CUDA and Metal (see gpu_common.h): of a gate and what it
+// multiplies as two arrays, or one behind the other in each row.
 #pragma once
 
 namespace mlxffi::gpu {
@@ -34,70 +34,92 @@ struct Gate {
   }
 };
 
-// How many chunks of 16 bytes all halves have; none where one of them does not begin at such a boundary.
+// How many chunks of 16 bytes rows have; none where one of them does not begin at such a boundary.
 template <typename T>
-FN uint common_chunks(const DEVICE T* pair, const DEVICE T* other, uint length) {
-  bool aligned = misalignment(pair) == 0 && misalignment(pair + length) == 0 && misalignment(other) == 0;
+FN uint common_chunks(const DEVICE T* a, const DEVICE T* b, const DEVICE T* c, uint length) {
+  bool aligned = misalignment(a) == 0 && misalignment(b) == 0 && misalignment(c) == 0;
   return aligned ? length / Format<T>::N : 0;
 }
 
 template <typename T, bool GELU>
-FN void gate_forward(const DEVICE T* pair, uint length, Team team, DEVICE T* out) {
+FN void gate_forward(const DEVICE T* gates, const DEVICE T* ups, uint length, Team team, DEVICE T* out) {
   enum { N = Format<T>::N };
-  uint chunks = common_chunks<T>(pair, out, length);
+  uint chunks = common_chunks<T>(gates, ups, out, length);
   for (uint i = team.index; i < chunks; i += team.width) {
     float gate[N], up[N];
-    Format<T>::unpack(load16(pair + i * N), gate);
-    Format<T>::unpack(load16(pair + length + i * N), up);
+    Format<T>::unpack(load16(gates + i * N), gate);
+    Format<T>::unpack(load16(ups + i * N), up);
     UNROLLED for (int k = 0; k < N; ++k) {
       gate[k] = Gate<GELU>::unit(gate[k], up[k]);
     }
     store16(out + i * N, Format<T>::pack(gate));
   }
   for (uint e = chunks * N + team.index; e < length; e += team.width) {
-    out[e] = T(Gate<GELU>::unit(float(pair[e]), float(pair[length + e])));
+    out[e] = T(Gate<GELU>::unit(float(gates[e]), float(ups[e])));
   }
 }
 
 template <typename T, bool GELU>
-FN void gate_backward(const DEVICE T* pair, const DEVICE T* cotangent, uint length, Team team, DEVICE T* out) {
+FN void gate_backward(
+    const DEVICE T* gates, const DEVICE T* ups, const DEVICE T* cotangent, uint length, Team team, DEVICE T* of_gates,
+    DEVICE T* of_ups) {
   enum { N = Format<T>::N };
-  bool aligned = misalignment(out) == 0 && misalignment(out + length) == 0;
-  uint chunks = aligned ? common_chunks<T>(pair, cotangent, length) : 0;
+  bool aligned = misalignment(of_gates) == 0 && misalignment(of_ups) == 0;
+  uint chunks = aligned ? common_chunks<T>(gates, ups, cotangent, length) : 0;
   for (uint i = team.index; i < chunks; i += team.width) {
     float gate[N], up[N], slope[N];
-    Format<T>::unpack(load16(pair + i * N), gate);
-    Format<T>::unpack(load16(pair + length + i * N), up);
+    Format<T>::unpack(load16(gates + i * N), gate);
+    Format<T>::unpack(load16(ups + i * N), up);
     Format<T>::unpack(load16(cotangent + i * N), slope);
     UNROLLED for (int k = 0; k < N; ++k) {
       gate[k] = Gate<GELU>::slopes(gate[k], up[k], slope[k]);
     }
-    store16(out + i * N, Format<T>::pack(gate));
-    store16(out + length + i * N, Format<T>::pack(slope));
+    store16(of_gates + i * N, Format<T>::pack(gate));
+    store16(of_ups + i * N, Format<T>::pack(slope));
   }
   for (uint e = chunks * N + team.index; e < length; e += team.width) {
     float slope = float(cotangent[e]);
-    out[e] = T(Gate<GELU>::slopes(float(pair[e]), float(pair[length + e]), slope));
-    out[length + e] = T(slope);
+    of_gates[e] = T(Gate<GELU>::slopes(float(gates[e]), float(ups[e]), slope));
+    of_ups[e] = T(slope);
   }
 }
 
 } // namespace mlxffi_losses
 )gpu";
 
-// Bodies; OPTION says whether the activation is gelu's.
-inline constexpr const char* gate_forward_body = R"gpu(
+// Bodies; OPTION says whether the activation is gelu's. Pairs are rows of a gate and what it multiplies, one behind the other.
+inline constexpr const char* pairs_forward_body = R"gpu(
   const uint length = pairs_shape[1] / 2;
   if (row < uint(pairs_shape[0])) {
-    gate_forward<T, OPTION>(pairs + size_t(row) * 2 * length, length, team, units + size_t(row) * length);
+    const DEVICE T* pair = pairs + size_t(row) * 2 * length;
+    gate_forward<T, OPTION>(pair, pair + length, length, team, units + size_t(row) * length);
+  }
+)gpu";
+
+inline constexpr const char* pairs_backward_body = R"gpu(
+  const uint length = pairs_shape[1] / 2;
+  if (row < uint(pairs_shape[0])) {
+    const size_t first = size_t(row) * length;
+    const DEVICE T* pair = pairs + 2 * first;
+    DEVICE T* out = gradient + 2 * first;
+    gate_backward<T, OPTION>(pair, pair + length, cotangents + first, length, team, out, out + length);
+  }
+)gpu";
+
+inline constexpr const char* gate_forward_body = R"gpu(
+  const uint length = gates_shape[1];
+  if (row < uint(gates_shape[0])) {
+    const size_t first = size_t(row) * length;
+    gate_forward<T, OPTION>(gates + first, ups + first, length, team, units + first);
   }
 )gpu";
 
 inline constexpr const char* gate_backward_body = R"gpu(
-  const uint length = pairs_shape[1] / 2;
-  if (row < uint(pairs_shape[0])) {
+  const uint length = gates_shape[1];
+  if (row < uint(gates_shape[0])) {
     const size_t first = size_t(row) * length;
-    gate_backward<T, OPTION>(pairs + 2 * first, cotangents + first, length, team, gradient + 2 * first);
+    gate_backward<T, OPTION>(
+        gates + first, ups + first, cotangents + first, length, team, of_gates + first, of_ups + first);
   }
 )gpu";
 

@@ -51,17 +51,17 @@ template <typename T, typename G, typename M>
 FN void adam(AdamArrays<T, G, M> at, uint length, Adam rule, Team team) {
   const uint whole = length / 8 * 8;
   for (uint i = team.index * 8; i < whole; i += team.width * 8) {
-    float w[8], g[8], m[8], v[8];
-    load_eight<T>(at.w + i, w);
-    load_eight<G>(at.g + i, g);
-    load_eight<M>(at.m + i, m);
-    load_eight<M>(at.v + i, v);
+    Eight w, g, m, v;
+    w.load<T>(at.w + i, 8);
+    g.load<G>(at.g + i, 8);
+    m.load<M>(at.m + i, 8);
+    v.load<M>(at.v + i, 8);
     UNROLLED for (int k = 0; k < 8; ++k) {
-      rule.step(w[k], g[k], m[k], v[k]);
+      rule.step(w.x[k], g.x[k], m.x[k], v.x[k]);
     }
-    store_eight<T>(at.new_w + i, w);
-    store_eight<M>(at.new_m + i, m);
-    store_eight<M>(at.new_v + i, v);
+    w.store<T>(at.new_w + i, 8);
+    m.store<M>(at.new_m + i, 8);
+    v.store<M>(at.new_v + i, 8);
   }
   for (uint e = whole + team.index; e < length; e += team.width) {
     float w = float(at.w[e]), m = float(at.m[e]), v = float(at.v[e]);

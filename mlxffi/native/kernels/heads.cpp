@@ -75,53 +75,83 @@ mx::array HeadOperation::turned(const mx::array& heads, const Arrays& inputs, in
   return mx::astype(mx::reshape(sum, heads.shape(), s), heads.dtype(), s);
 }
 
-// The inputs, and the cotangents of queries, keys and values -> the gradient of x.
-class HeadsGradient : public HeadOperation {
+// The inputs, and the cotangents of queries, keys and values -> the gradient of x and, where there are norms, parts of which the
+// sum is the gradients of their weights, in the dtype of sums [parts, kinds, D].
+class HeadsGradients : public HeadOperation {
  public:
   using HeadOperation::HeadOperation;
 
   const char* name() const override {
-    return "FusedHeadsGradient";
-  }
-
- protected:
-  Arrays composed(const Arrays& inputs) const override {
-    auto cotangents = inputs.end() - outputs();
-    auto fun = [&](const Arrays& values) { return prepared(replaced(inputs, {0}, values)); };
-    return mx::vjp(fun, {inputs[0]}, {cotangents, inputs.end()}).second;
-  }
-  Arrays as_graph(const Arrays& inputs) const override {
-    return {gpu::heads_backward(inputs, counts_, has_norms_, eps_, where())};
-  }
-};
-
-// The same inputs -> the gradients of norms' weights, in the dtype of sums [kinds, D].
-class NormsGradient : public HeadOperation {
- public:
-  using HeadOperation::HeadOperation;
-
-  const char* name() const override {
-    return "FusedNormsGradient";
+    return "FusedHeadsGradients";
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {{counts_.kinds(), inputs[0].shape(-1) / counts_.all()}};
+    std::vector<mx::Shape> shapes{inputs[0].shape()};
+    if (has_norms_) {
+      shapes.push_back({gpu::heads_parts(inputs[0], counts_), counts_.kinds(), inputs[0].shape(-1) / counts_.all()});
+    }
+    return shapes;
   }
 
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {sums_dtype(inputs[0])};
+    std::vector<mx::Dtype> dtypes{inputs[0].dtype(), sums_dtype(inputs[0])};
+    dtypes.resize(1 + has_norms_, mx::float32);
+    return dtypes;
+  }
+  Arrays composed(const Arrays& inputs) const override;
+  Arrays as_graph(const Arrays& inputs) const override {
+    return gpu::heads_backward(inputs, counts_, has_norms_, eps_, where());
+  }
+};
+
+// All of a norm's gradient is in the first of its parts.
+Arrays HeadsGradients::composed(const Arrays& inputs) const {
+  auto s = where();
+  std::vector<int> places{0, 3, 4};
+  places.resize(1 + (has_norms_ ? counts_.kinds() : 0));
+  auto fun = [&](const Arrays& values) { return prepared(replaced(inputs, places, values)); };
+  auto found = mx::vjp(fun, chosen(inputs, places), {inputs.end() - outputs(), inputs.end()}).second;
+  if (!has_norms_) {
+    return found;
+  }
+  auto norms = mx::astype(mx::stack({found.begin() + 1, found.end()}, 0, s), sums_dtype(inputs[0]), s);
+  int others = gpu::heads_parts(inputs[0], counts_) - 1;
+  auto zero = mx::array(0, norms.dtype());
+  return {found[0], mx::pad(mx::expand_dims(norms, 0, s), {{0, others}, {0, 0}, {0, 0}}, zero, "constant", s)};
+}
+
+// Parts [n, ...] -> their sum, in a dtype.
+class PartsSum : public Fused {
+ public:
+  PartsSum(mx::Stream s, mx::Dtype dtype) : Fused(s), dtype_(dtype) {}
+
+  const char* name() const override {
+    return "FusedPartsSum";
+  }
+  bool is_equivalent(const Primitive& other) const override {
+    return dtype_ == static_cast<const PartsSum&>(other).dtype_;
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {{inputs[0].shape().begin() + 1, inputs[0].shape().end()}};
+  }
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays&) const override {
+    return {dtype_};
+  }
+  bool is_node() const override {
+    return false;
   }
   Arrays composed(const Arrays& inputs) const override {
-    std::vector<int> norms{3, 4};
-    norms.resize(counts_.kinds());
-    auto fun = [&](const Arrays& values) { return prepared(replaced(inputs, norms, values)); };
-    auto found = mx::vjp(fun, chosen(inputs, norms), {inputs.end() - outputs(), inputs.end()}).second;
-    return {mx::astype(mx::stack(found, 0, where()), sums_dtype(inputs[0]), where())};
+    return {mx::astype(mx::sum(inputs[0], 0, false, where()), dtype_, where())};
   }
   Arrays as_graph(const Arrays& inputs) const override {
-    bool has_kernel = gpu::has_heads_norms(inputs[0].shape(-1) / counts_.all());
-    return has_kernel ? Arrays{gpu::heads_norms(inputs, counts_, eps_, where())} : composed(inputs);
+    auto sums = gpu::column_sums(mx::flatten(inputs[0], 1, -1, where()), dtype_, where());
+    return {mx::reshape(sums, {inputs[0].shape().begin() + 1, inputs[0].shape().end()}, where())};
   }
+
+ private:
+  mx::Dtype dtype_;
 };
 
 class Heads : public HeadOperation {
@@ -137,11 +167,12 @@ class Heads : public HeadOperation {
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override {
     auto inputs = primals;
     inputs.insert(inputs.end(), cotangents.begin(), cotangents.end());
-    auto of_x = apply(std::make_shared<HeadsGradient>(where(), counts_, has_norms_, eps_), inputs)[0];
-    auto norms = has_norms_ ? of_norms(inputs) : Arrays{};
+    auto gradients = apply(std::make_shared<HeadsGradients>(where(), counts_, has_norms_, eps_), inputs);
+    auto norms = has_norms_ ? of_norms(gradients[1], inputs[3].dtype()) : Arrays{};
     Arrays results;
     for (int argnum : argnums) {
-      results.push_back(argnum == 0 ? of_x : argnum < 3 ? Fused::vjp(primals, cotangents, {argnum}, outputs)[0] : norms[argnum - 3]);
+      results.push_back(
+          argnum == 0 ? gradients[0] : argnum < 3 ? Fused::vjp(primals, cotangents, {argnum}, outputs)[0] : norms[argnum - 3]);
     }
     return results;
   }
@@ -162,18 +193,16 @@ class Heads : public HeadOperation {
   }
 
  private:
-  Arrays of_norms(const Arrays& inputs) const;
-};
-
-Arrays Heads::of_norms(const Arrays& inputs) const {
-  auto s = where();
-  Arrays found;
-  auto sums = mx::astype(apply(std::make_shared<NormsGradient>(s, counts_, true, eps_), inputs)[0], inputs[3].dtype(), s);
-  for (auto& sum : mx::split(sums, counts_.kinds(), 0, s)) {
-    found.push_back(mx::squeeze(sum, 0, s));
+  // The gradients of the norms of each kind, by the parts of them all.
+  Arrays of_norms(const mx::array& parts, mx::Dtype dtype) const {
+    auto s = where();
+    Arrays found;
+    for (auto& sum : mx::split(apply(std::make_shared<PartsSum>(s, dtype), {parts})[0], counts_.kinds(), 0, s)) {
+      found.push_back(mx::squeeze(sum, 0, s));
+    }
+    return found;
   }
-  return found;
-}
+};
 
 } // namespace
 
@@ -181,7 +210,7 @@ Arrays prepared_heads(const mx::array& x, HeadCounts counts, const HeadTurns& tu
   Arrays inputs{x, turns.cosines, turns.sines};
   inputs.insert(inputs.end(), norms.begin(), norms.end());
   auto heads = std::make_shared<Heads>(s, counts, !norms.empty(), eps);
-  bool has_kernel = s.device == mx::Device::gpu && !Composing::active();
+  bool has_kernel = s.device == mx::Device::gpu && !Composing::active() && gpu::has_heads(x.shape(-1) / counts.all());
   return has_kernel ? Fused::apply(heads, inputs) : heads->composed(inputs);
 }
 

@@ -28,7 +28,7 @@ struct HeadTurns {
 
 // {queries [n, heads, D], keys and values [n, key_heads, D]} of x [n, all heads' D], or the first of these alone; queries and
 // keys are divided by the roots of their mean squares, times norms [D] of each kind where there are any, and rotated. On a GPU
-// one kernel forward and one backward, and one more for the gradients of norms.
+// one kernel forward and one backward, and a small one more where gradients of norms are wanted.
 Arrays prepared_heads(const mx::array& x, HeadCounts counts, const HeadTurns& turns, const Arrays& norms, float eps, mx::Stream s);
 
 } // namespace mlxffi

@@ -10,6 +10,7 @@ inline constexpr const char* metal_prelude = R"gpu(
 #define DEVICE device
 #define SHARED threadgroup
 #define LOCAL thread
+#define BLOCK_ARRAY threadgroup
 #define UNROLLED _Pragma("clang loop unroll(full)")
 
 namespace mlxffi_losses {
@@ -109,6 +110,10 @@ FN void store16(device T* p, uint4 v) {
   words[1] = packed_ushort4(as_type<ushort4>(v.zw));
 }
 
+FN float simd_xor(float x, uint step) {
+  return simd_shuffle_xor(x, ushort(step));
+}
+
 FN void block_barrier() {
   threadgroup_barrier(mem_flags::mem_threadgroup);
 }
@@ -120,7 +125,7 @@ FN void block_barrier() {
 // the attributes that it finds named here to the kernel's parameters.
 inline constexpr const char* metal_prologue = R"gpu(
   using namespace mlxffi_losses;
-  threadgroup float scratch[SCRATCH];
+  BLOCK_ARRAY float scratch[SCRATCH];
   const Team team = make_team(
       thread_position_in_threadgroup.x,
       threads_per_threadgroup.x,

@@ -182,32 +182,40 @@ class RMSNorm : public Normalization {
   }
 };
 
-// x, weight, cotangent -> the gradients of x and, in the dtype of sums, of the weight: as one kernel of GPUs.
+// x, weight, cotangent, [sum] -> the gradient of x, added to the sum, and where it is wanted that of the weight: as one kernel
+// of GPUs.
 class RMSNormGradients : public Normalization {
  public:
-  using Normalization::Normalization;
+  RMSNormGradients(mx::Stream stream, float eps, bool of_weight) : Normalization(stream, eps), of_weight_(of_weight) {}
 
   const char* name() const override {
     return "FusedRMSNormGradients";
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape(), inputs[1].shape()};
+    std::vector<mx::Shape> shapes{inputs[0].shape(), inputs[1].shape()};
+    shapes.resize(1 + of_weight_);
+    return shapes;
   }
 
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype(), sums_dtype(inputs[0])};
+    return std::vector<mx::Dtype>(1 + of_weight_, inputs[0].dtype());
   }
   bool is_node() const override {
     return false;
   }
   Arrays composed(const Arrays& inputs) const override {
     auto found = gradients(inputs, true);
-    return {found[0], mx::astype(found[1], sums_dtype(inputs[0]), where())};
+    auto of_x = inputs.size() > 3 ? mx::add(found[0], inputs[3], where()) : found[0];
+    return of_weight_ ? Arrays{of_x, found[1]} : Arrays{of_x};
   }
   Arrays as_graph(const Arrays& inputs) const override {
-    return gpu::norm_backward(inputs[0], inputs[1], inputs[2], eps_, where());
+    auto sum = inputs.size() > 3 ? std::optional(inputs[3]) : std::nullopt;
+    return gpu::norm_backward(inputs[0], inputs[1], inputs[2], sum, of_weight_, eps_, where());
   }
+
+ private:
+  bool of_weight_;
 };
 
 bool is_fused(const mx::array& x, const std::optional<mx::array>& weight, mx::Stream s) {
@@ -217,13 +225,23 @@ bool is_fused(const mx::array& x, const std::optional<mx::array>& weight, mx::St
 
 } // namespace
 
-std::optional<Arrays> rms_norm_gradients(const mx::array& x, const mx::array& weight, const mx::array& cotangent, float eps, mx::Stream s) {
+std::optional<Arrays> rms_norm_gradients(
+    const mx::array& x,
+    const mx::array& weight,
+    const mx::array& cotangent,
+    const std::optional<mx::array>& sum,
+    bool of_weight,
+    float eps,
+    mx::Stream s) {
   bool fits = x.size() > 0 && weight.shape() == mx::Shape{x.shape(-1)} && weight.dtype() == x.dtype() && gpu::has_norm_backward(x.shape(-1));
   if (s.device != mx::Device::gpu || Composing::active() || !fits) {
     return {};
   }
-  auto found = Fused::apply(std::make_shared<RMSNormGradients>(s, eps), {x, weight, cotangent});
-  return Arrays{found[0], mx::astype(found[1], weight.dtype(), s)};
+  Arrays inputs{x, weight, cotangent};
+  if (sum) {
+    inputs.push_back(*sum);
+  }
+  return Fused::apply(std::make_shared<RMSNormGradients>(s, eps, of_weight), inputs);
 }
 
 mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s) {

@@ -20,6 +20,14 @@ class Sum {
   void add(const mx::array& cotangent, mx::Stream s) {
     sum_ = sum_ ? mx::add(*sum_, cotangent, s) : cotangent;
   }
+  // What has come together so far, but for what is added later.
+  const std::optional<mx::array>& so_far() const {
+    return sum_;
+  }
+  // The same with something added to it.
+  void become(const mx::array& sum) {
+    sum_ = sum;
+  }
   void add_later(const mx::array& node, const mx::array& cotangent) {
     later_.emplace_back(&node, cotangent);
   }
@@ -137,14 +145,30 @@ Arrays gradients_of(const mx::array& array, const Arrays& cotangents, const std:
   return reverse_of(Node(array, inputs), cotangents, argnums);
 }
 
+// The same, the first of them added to what has come together for the first input, where the operation's rule does that.
+std::optional<Arrays> gradients_onto(
+    const mx::array& array, const Arrays& cotangents, const std::vector<int>& argnums, Cotangents& sums, Reruns& reruns) {
+  auto* onto = argnums[0] == 0 ? onto_of(Node(array)) : nullptr;
+  auto sum = onto ? sums[array.inputs()[0].id()].so_far() : std::nullopt;
+  if (!sum) {
+    return {};
+  }
+  auto inputs = reruns.inputs_of(array, cotangents, argnums);
+  return onto(Node(array, inputs), cotangents, argnums, *sum);
+}
+
 void pull_back(const mx::array& array, const Arrays& cotangents, const std::vector<int>& argnums, Cotangents& sums, Reruns& reruns) {
   Node node(array);
   if (argnums.size() == 1 && argnums[0] == 0 && accumulate_of(node)) {
     sums[node.inputs[0].id()].add_later(array, cotangents[0]);
     return;
   }
-  auto gradients = gradients_of(array, cotangents, argnums, reruns);
-  for (size_t i = 0; i < argnums.size(); i++) {
+  auto added = gradients_onto(array, cotangents, argnums, sums, reruns);
+  auto gradients = added ? *added : gradients_of(array, cotangents, argnums, reruns);
+  if (added) {
+    sums[node.inputs[0].id()].become(gradients[0]);
+  }
+  for (size_t i = added ? 1 : 0; i < argnums.size(); i++) {
     sums[node.inputs[argnums[i]].id()].add(gradients[i], node.stream());
   }
 }

@@ -50,6 +50,10 @@ Accumulate* accumulate_of(const Node& node) {
   return rule_of(node).accumulate;
 }
 
+Onto* onto_of(const Node& node) {
+  return rule_of(node).onto;
+}
+
 Arrays forward_of(const Node& node, const Arrays& tangents, const std::vector<int>& argnums) {
   auto* forward = rule_of(node).forward;
   return forward ? forward(node, tangents, argnums) : node.output.primitive().jvp(node.inputs, tangents, argnums);

@@ -37,6 +37,9 @@ using Forward = Arrays(const Node& node, const Arrays& tangents, const std::vect
 using Map = Mapped(const Node& node, const Arrays& inputs, const std::vector<int>& axes);
 // Of an operation that reads some places of its first input: that input's gradient, added to a sum of other ones.
 using Accumulate = mx::array(const Node& node, const mx::array& cotangent, const mx::array& sum);
+// The gradients of the inputs `argnums`, of which the first is the first, added to a sum of other ones; none where that takes
+// as long as to add it afterwards.
+using Onto = std::optional<Arrays>(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums, const mx::array& sum);
 
 struct Rule {
   const char* name;
@@ -44,6 +47,7 @@ struct Rule {
   Forward* forward = nullptr;
   Map* map = nullptr;
   Accumulate* accumulate = nullptr;
+  Onto* onto = nullptr;
 };
 
 using RuleList = std::vector<Rule>;
@@ -60,6 +64,7 @@ RuleList rules_of_layers();
 Arrays reverse_of(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums);
 // NULL where the operation has none.
 Accumulate* accumulate_of(const Node& node);
+Onto* onto_of(const Node& node);
 Arrays forward_of(const Node& node, const Arrays& tangents, const std::vector<int>& argnums);
 Mapped map_of(const Node& node, const Arrays& inputs, const std::vector<int>& axes);
 
