@@ -289,7 +289,7 @@ def test_every_argument_has_help_and_a_default_that_is_allowed():
 
 
 def test_what_is_no_run_is_refused():
-    with pytest.raises(ValueError, match="expected at least"):
+    with pytest.raises(ValueError, match="expected 4 or more records"):
         train(training.model(), SGD(0.1), [], args=TrainingArgs())
     with pytest.raises(ValueError, match="train_set: expected records, batches or a source of batches, got int"):
         train(training.model(), SGD(0.1), 5)
