@@ -29,7 +29,7 @@ NOT_HELD = -1
 FFT_NORMS = {"backward": 0, "ortho": 1, "forward": 2}
 
 
-def as_array(value: ArrayLike) -> Array:
+def as_array(value: Any) -> Array:
     """The value itself where it is an Array, else an Array made of it."""
     array_class = _handles.array_class
     if isinstance(value, array_class):

@@ -47,7 +47,7 @@ def main() -> int:
 def cuda_text(types: list[str]) -> str:
     """All kernels, for these types and both options."""
     found = pieces()
-    text = HEAD + shared_text(found, "cuda")
+    text: str = HEAD + shared_text(found, "cuda")
     for name in CASES:
         inside = body(name, found, "cuda")
         given = parameters(name, inside, "const __grid_constant__ Shape ")

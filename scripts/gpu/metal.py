@@ -40,7 +40,7 @@ def main() -> int:
 def metal_text() -> str:
     """The kernels as functions of C++ that run a block."""
     found = pieces()
-    shared = shared_text(found, "metal")
+    shared: str = shared_text(found, "metal")
     for whole, single in (
         ("#define BLOCK_ARRAY threadgroup", "#define BLOCK_ARRAY static"),  # all threads have the same
         ('_Pragma("clang loop unroll(full)")', ""),
