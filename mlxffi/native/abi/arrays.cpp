@@ -1,7 +1,9 @@
 #include "arrays.h"
 
+#include <atomic>
 #include <cstring>
 #include <mutex>
+#include <optional>
 
 #include "payload.h"
 #include "references.h"

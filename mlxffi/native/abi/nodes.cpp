@@ -1,5 +1,8 @@
 #include "nodes.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace mlxc {
 
 namespace {
